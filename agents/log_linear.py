@@ -47,16 +47,25 @@ class Rows:
     starts: _Ints  # the positions at which the features of each row start
     shared: _Ints = dataclasses.field(default_factory=_none)  # further features, which all rows have
     _plan: _Plan | None = dataclasses.field(default=None, init=False, repr=False)
+    _columns: list[tuple[_Ints, NDArray[np.intp]]] | None = dataclasses.field(default=None, init=False, repr=False)
 
     @functools.cached_property
     def lengths(self) -> _Ints:
         """The number of features of each row."""
         return np.diff(np.append(self.starts, len(self.features))).astype(np.int32)
 
-    @functools.cached_property
+    @property
     def columns(self) -> list[tuple[_Ints, NDArray[np.intp]]]:
         """For each column of contexts, the different contexts, and which of them each row uses."""
-        return [np.unique(column, return_inverse=True) for column in self.contexts.T]
+        if self._columns is None:
+            self._columns = [np.unique(column, return_inverse=True) for column in self.contexts.T]
+        return self._columns
+
+    def with_features(self, features: _Ints, starts: _Ints, shared: _Ints) -> Rows:
+        """Return rows with the same contexts, and other features."""
+        rows = Rows(self.contexts, features, starts, shared)
+        rows._columns = self.columns
+        return rows
 
     def plan(self, width: int) -> _Plan:
         """Return where the weights of these rows are in a table of ``width``. Kept while the width is the same."""
@@ -113,9 +122,8 @@ class Flat(NamedTuple):
 
 def flattened(rows: Sequence[Sequence[int]]) -> Flat:
     """Return the features of ``rows`` in one array."""
-    starts = np.zeros(len(rows), np.int32)
-    np.cumsum([len(row) for row in rows[:-1]], out=starts[1:])
-    return Flat(np.array([*itertools.chain.from_iterable(rows)], np.int32), starts)
+    starts = [*itertools.accumulate(map(len, rows), initial=0)]
+    return Flat(np.array([*itertools.chain.from_iterable(rows)], np.int32), np.array(starts[:-1], np.int32))
 
 
 class Ranker:

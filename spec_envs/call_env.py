@@ -36,15 +36,21 @@ Answer = Callable[[Call], Any]
 
 
 class Script:
-    """Answers the calls of one step from a list of responses; raises ``CallPending`` past the end of the list."""
+    """Answers the calls of one step from a list of responses; raises ``CallPending`` past the end of the list.
+
+    Attributes:
+        pending: The first call past the end, also where the step has caught the exception and gone on (``except:``).
+    """
 
     def __init__(self, responses: Iterable[Any] = ()) -> None:
         self._responses = iter(tuple(responses))
+        self.pending: Call | None = None
 
     def __call__(self, call: Call) -> Any:
         """The next response, whatever ``call`` is."""
         for response in self._responses:
             return own_copy(response)
+        self.pending = self.pending or call
         raise CallPending(call)
 
 

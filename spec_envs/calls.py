@@ -12,7 +12,7 @@ from collections.abc import Hashable, Set
 from typing import Any
 
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.values import key_of, own_copy
+from spec_envs.values import key_or_itself, own_copy
 
 
 class Effect(enum.Enum):
@@ -74,7 +74,7 @@ class Call:
     def key(self) -> Hashable:
         """The handler's name and the key of the query; computed once."""
         if not self._key:
-            self._key.append((self.handler, key_of(self.query)))
+            self._key.append((self.handler, key_or_itself(self.query)))
         return self._key[0]
 
     def owned(self) -> Call:

@@ -114,9 +114,14 @@ class Trajectory:
 
 def canonical(value: Any) -> str:
     """Return JSON text that is equal for equal data: sorted keys, and ``60`` for ``60.0``. Lists keep their order."""
-    if type(value) is str:
-        return json.dumps(value)
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"))
+    kind = type(value)
+    if kind is int:
+        return repr(value)
+    return _encode(value if kind is str else _plain(value))
+
+
+#: ``json.dumps`` with other arguments than its defaults makes such an encoder in each call.
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """Guessers and prefetchers, which predict responses, and reads, while an episode waits for a response."""
 
 import dataclasses
+import itertools
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Protocol
 
@@ -24,8 +25,8 @@ class Guess:
         object.__setattr__(self, "probability", probability)
 
 
-def owned_guesses(guesser: object, guesses: object) -> tuple[Guess, ...]:
-    """``guesses`` that ``guesser`` has returned, with copies of their responses: a guesser may reuse its buffers.
+def owned_guesses(guesser: object, guesses: object, most: int | None = None) -> tuple[Guess, ...]:
+    """The first ``most`` ``guesses`` of ``guesser``, with copies of their responses: a guesser may reuse its buffers.
 
     Raises:
         InvalidConfiguration: ``guesses`` is not an iterable of ``Guess``; the message shows what it is.
@@ -34,7 +35,7 @@ def owned_guesses(guesser: object, guesses: object) -> tuple[Guess, ...]:
     if isinstance(guesses, Guess) or not isinstance(guesses, Iterable):
         wrong: list[Any] = [guesses]
     else:
-        collected = tuple(guesses)
+        collected = tuple(itertools.islice(guesses, most))  # there may be no end of them
         wrong = [each for each in collected if not isinstance(each, Guess)]
         if not wrong:
             return tuple(Guess(own_copy(each.response), each.probability) for each in collected)

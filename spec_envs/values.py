@@ -1,5 +1,7 @@
 """Values of queries and responses: compared by a key, and copied for a receiver who may change them."""
 
+import collections
+import contextlib
 import copy
 import copyreg
 import dataclasses
@@ -16,12 +18,18 @@ from typing import Any
 
 import numpy as np
 
+from spec_envs.equality import Itself, OwnRule
 from spec_envs.errors import NotCopyable
+from spec_envs.functions import copied_function, copied_method
 from spec_envs.immutable import ATOMIC_FAMILIES, ATOMS
+from spec_envs.sets import fill_alike
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether the two values have equal keys, so that nothing that comes later can tell them apart."""
+    """Whether the two values have equal keys, so that nothing that comes later can tell them apart.
+
+    Sets have to be in the same order, also those in dicts, lists and tuples, because whoever loops over them sees it.
+    """
     kind = type(one)
     if one is other:
         return True
@@ -36,7 +44,14 @@ def same(one: Any, other: Any) -> bool:
             if not ((name is name_there or same(name, name_there)) and (value is there or same(value, there))):
                 return False
         return True
-    return bool(key_of(one) == key_of(other))
+    if (kind is list or kind is tuple) and type(other) is kind:
+        try:
+            return len(one) == len(other) and all(map(same, one, other))
+        except RecursionError:  # it holds itself
+            return False
+    if kind is set or kind is frozenset:
+        return type(other) is kind and [*map(key_of, one)] == [*map(key_of, other)]
+    return bool(key_or_itself(one) == key_or_itself(other))
 
 
 def own_copy(value: Any) -> Any:
@@ -71,8 +86,8 @@ def is_flat(value: Any) -> bool:
 _TOO_DEEP = "a value that the episode exchanges is nested too deeply to be {what}; exchange flatter data instead"
 #: The copies made so far, by the ``id`` of what they are copies of; an id is good only while its object lives.
 _Memo = dict[int, Any]
-#: A function is shared: whoever receives a value does not change functions. A fork does bind them anew.
-_ATOMS = ATOMS | {types.FunctionType, types.BuiltinFunctionType, re.Match, weakref.ref}
+#: Whoever holds only a weak reference to something shares it.
+_ATOMS = ATOMS | {re.Match, weakref.ref}
 
 
 def _copy(value: Any, memo: _Memo) -> Any:
@@ -172,13 +187,30 @@ def _copy_proxy(value: types.MappingProxyType[Any, Any], memo: _Memo) -> Any:
 
 
 def _copy_set(value: Any, memo: _Memo) -> Any:
-    """A set whose own copies are walked in the order in which it is walked itself (Python's need not be)."""
+    """A set that is walked in the same order, also after later changes (Python's own copies need not be)."""
     items = [_copy(item, memo) for item in value]
-    if all(map(operator.is_, items, value)):
-        return value if type(value) is frozenset else value.copy()
-    if not all(_hashes_by_value(type(item)) for item in items):
+    shared = all(map(operator.is_, items, value))
+    if shared and type(value) is frozenset:
+        return value
+    if not shared and not all(_hashes_by_value(type(item)) for item in items):
         raise _not_copyable(value, "its items are told apart by their identity, which copies do not share")
-    return type(value)(sorted(items, key=lambda item: (hash(item), repr(item))))
+    if type(value) is frozenset:
+        return frozenset(items)
+    twin: set[Any] = set()
+    with contextlib.suppress(ValueError):  # then in the best order that can be had
+        fill_alike(twin, value, items)
+    twin.update(items)
+    return twin
+
+
+def _copy_own_attributes(value: Any, memo: _Memo) -> Any:
+    """A dict whose items are its attributes too: ``self.__dict__ = self``."""
+    kind: Any = type(value)
+    twin = memo[id(value)] = kind.__new__(kind)
+    twin.__dict__ = twin
+    for key, item in dict.items(value):
+        dict.__setitem__(twin, _copy(key, memo), _copy(item, memo))
+    return twin
 
 
 def _own_array(value: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -214,8 +246,8 @@ def _copy_array(value: np.ndarray[Any, Any], memo: _Memo) -> Any:
 def _attributes_copier(kind: Any) -> Callable[[Any, _Memo], Any]:
     """How objects are copied that are nothing but their attributes; frozen ones with immutable values are shared."""
     slots = _slots_of(kind)
-    frozen_kind: Any = kind  # a type checker would take it for a dataclass below
-    is_frozen = dataclasses.is_dataclass(frozen_kind) and getattr(frozen_kind, "__dataclass_params__").frozen  # noqa: B009
+    # A class that is derived from a frozen dataclass, and is none itself, lets its other attributes be set.
+    is_frozen = "__dataclass_params__" in vars(kind) and kind.__dataclass_params__.frozen
 
     def attributes_of(value: Any) -> dict[str, Any]:
         found = {name: getattr(value, name) for name in slots if hasattr(value, name)}
@@ -225,11 +257,10 @@ def _attributes_copier(kind: Any) -> Callable[[Any, _Memo], Any]:
         attributes = attributes_of(value)
         if (is_frozen and _ATOMS.issuperset(map(type, attributes.values()))) or not attributes:
             return value
-        twin = object.__new__(kind)
-        if not is_frozen:
-            memo[id(value)] = twin
+        twin = memo[id(value)] = object.__new__(kind)
         copies = {name: _copy(part, memo) for name, part in attributes.items()}
         if is_frozen and all(map(operator.is_, copies.values(), attributes.values())):
+            memo[id(value)] = value
             return value
         for name, part in copies.items():
             object.__setattr__(twin, name, part)
@@ -240,18 +271,21 @@ def _attributes_copier(kind: Any) -> Callable[[Any, _Memo], Any]:
     values_of = operator.attrgetter(*slots, *slots[:1])  # the first one twice: never less than two, so always a tuple
 
     def quick_copier(value: Any, memo: _Memo) -> Any:
-        for part in values_of(value):
-            if type(part) not in _ATOMS and _copy(part, memo) is not part:
-                return copier(value, memo)
-        return value
+        if _ATOMS.issuperset(map(type, values_of(value))):
+            return value
+        return copier(value, memo)
 
     return quick_copier
 
 
 def _copy_as_reduced(value: Any, memo: _Memo) -> Any:
     """A copy the way the class wants it, as ``copy.deepcopy`` would make it."""
-    kind = type(value)
+    kind: Any = type(value)
+    if isinstance(value, dict) and getattr(value, "__dict__", None) is value:
+        return _copy_own_attributes(value, memo)
     try:
+        if kind.__module__ in ("weakref", "_weakrefset"):
+            raise TypeError("it holds what it knows weakly, so a copy would lose its copies")
         if hasattr(kind, "__deepcopy__"):
             twin = value.__deepcopy__(memo)
         elif any(base.__name__ == "EzPickle" for base in kind.__mro__):
@@ -266,6 +300,9 @@ def _copy_as_reduced(value: Any, memo: _Memo) -> Any:
         raise _not_copyable(value, f"{type(error).__name__}: {error}") from error
     if type(twin) is not kind:
         raise _not_copyable(value, f"its copy is a {type(twin).__name__}")
+    if isinstance(value, np.ndarray) and twin is not value and not _has_hooks(kind):  # type: ignore[arg-type]  # as above
+        # numpy forgets its attributes
+        vars(twin).update(_copy(vars(value), memo))
     if twin is value and not _hashes_by_value(kind) and (getattr(value, "__dict__", None) or _slots_of(kind)):
         raise _not_copyable(value, "its class returns the object itself as its copy")
     return twin
@@ -287,6 +324,8 @@ _COPIERS: dict[type, Callable[[Any, _Memo], Any]] = {
     set: _copy_set,
     frozenset: _copy_set,
     bytearray: lambda value, memo: value.copy(),
+    types.BuiltinFunctionType: lambda value, memo: copied_method(value, lambda part: _copy(part, memo)),
+    types.FunctionType: lambda value, memo: copied_function(value, lambda part: _copy(part, memo), memo),
     np.ndarray: _copy_array,
     types.MappingProxyType: _copy_proxy,
 }
@@ -297,7 +336,8 @@ def key_of(value: Any) -> Hashable:
 
     Types count (``1``, ``1.0`` and ``True`` differ), so does the order of a mapping, and arrays count with dtype and
     shape. NaN is equal to itself. Fields of a dataclass with ``compare=False`` do not count. Instances of a class that
-    defines ``__eq__`` and ``__hash__`` itself are compared by these.
+    defines ``__eq__`` and ``__hash__`` itself are compared by these, and those of a class built on one of Python's own
+    (``str``, ``dict``) by their attributes, too.
 
     Raises:
         TypeError: ``value`` holds an object that is neither hashable nor picklable.
@@ -324,14 +364,43 @@ def key_of(value: Any) -> Hashable:
         if dataclasses.is_dataclass(value) and not isinstance(value, type) and not _hashes_by_own_rule(kind):
             return (_name(kind), *[key_of(getattr(value, name)) for name in _compared_fields(kind)])
         if isinstance(value, Mapping):
-            return (_name(kind), *((key_of(k), key_of(v)) for k, v in value.items()))
+            return (_name(kind), *((key_of(k), key_of(v)) for k, v in value.items()), *_attributes_key(value))
         if isinstance(value, AbstractSet):
-            return (_name(kind), frozenset(key_of(item) for item in value))
+            return (_name(kind), frozenset(key_of(item) for item in value), *_attributes_key(value))
         if isinstance(value, Sequence) and not isinstance(value, (str, bytes, range)):
-            return (_name(kind), *map(key_of, value))
+            return (_name(kind), *map(key_of, value), *_attributes_key(value))
         return _key_of_object(value)
     except RecursionError:
         raise NotCopyable(_TOO_DEEP.format(what="compared")) from None
+
+
+def key_or_itself(value: Any) -> Hashable:
+    """``key_of(value)``; where that fails, since ``value`` holds itself for example, a key that only it has."""
+    try:
+        return key_of(value)
+    except (Exception, SystemExit, GeneratorExit):
+        return Itself(value)
+
+
+def _attributes_key(value: Any) -> tuple[Hashable, ...]:
+    """The key of what an object of a class built on one of Python's own holds beside its content."""
+    kind: Any = type(value)
+    if kind is collections.defaultdict:
+        return (key_of(value.default_factory),)
+    held = getattr(value, "__dict__", None)
+    if not held or held is value or not isinstance(value, _BUILT_ON) or _has_hooks(kind):
+        return ()
+    return (key_of(held),)
+
+
+#: Classes whose ``==`` and pickles know nothing of the attributes that a class built on them adds.
+_BUILT_ON = (str, bytes, int, float, complex, tuple, list, dict, set, frozenset, np.ndarray)
+
+
+@functools.lru_cache(maxsize=1024)
+def _has_hooks(kind: type) -> bool:
+    names = ("__deepcopy__", "__reduce_ex__", "__reduce__", "__getstate__")
+    return any(isinstance(getattr(kind, name, None), types.FunctionType) for name in names)
 
 
 #: The types whose values are their own keys.
@@ -364,45 +433,15 @@ def _hashes_by_own_rule(kind: type) -> bool:
     )
 
 
-class OwnRule:
-    """An object that is compared by the ``__eq__`` and ``__hash__`` of its class, whatever these do.
-
-    Where ``__eq__`` raises, or returns what is neither true nor false (an array), the objects count as different.
-    """
-
-    __slots__ = ("_hash", "value")
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-        self._hash = hash(value)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, OwnRule) or type(other.value) is not type(self.value):
-            return False
-        try:
-            return self.value is other.value or bool(self.value == other.value)
-        except (Exception, SystemExit, GeneratorExit):
-            return False
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __reduce__(self) -> tuple[Any, ...]:  # hashes differ from process to process
-        return OwnRule, (self.value,)
-
-    def __repr__(self) -> str:
-        return repr(self.value)
-
-
 def _key_of_object(value: Any) -> Hashable:
     kind = type(value)
     if _hashes_by_value(kind):
         try:
-            return (_name(kind), OwnRule(value))
+            return (_name(kind), OwnRule(value), *_attributes_key(value))
         except Exception:  # it holds something that cannot be hashed
             pass
     try:
-        return (_name(kind), pickle.dumps(value, protocol=5))
+        return (_name(kind), pickle.dumps(value, protocol=5), *_attributes_key(value))
     except Exception as error:
         raise TypeError(
             f"{value!r} of type {kind.__name__} can be neither hashed nor pickled, so a call cannot be compared by it; "

@@ -1,5 +1,6 @@
 """Calls as data: keys, guesses, usage, and the cancel token."""
 
+import collections
 import dataclasses
 import enum
 import functools
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from spec_envs import Call, CancelToken, Effect, Guess, Usage
 from spec_envs.errors import CallCancelled, InvalidConfiguration
 from spec_envs.handling import as_guess, as_handler
-from spec_envs.values import key_of
+from spec_envs.values import key_of, same
 from spec_envs.wrappers.tools import ToolRule
 
 VALUES = st.recursive(
@@ -49,6 +50,23 @@ class Frozen:
 @dataclasses.dataclass
 class Mutable:
     value: object
+
+
+class Text(str):
+    pass
+
+
+class Record(dict):
+    pass
+
+
+class Vector(np.ndarray):
+    pass
+
+
+def _noted(value, note):
+    value.note = note
+    return value
 
 
 class Snapshot:
@@ -130,6 +148,10 @@ DIFFERENT = [
     (Snapshot("x", 1), Snapshot("y", 1)),
     (int, float),
     (slice(1), slice(2)),
+    (_noted(Text("a"), 1), _noted(Text("a"), 2)),
+    (_noted(Record(a=1), 1), _noted(Record(a=1), 2)),
+    (_noted(np.zeros(2).view(Vector), 1), _noted(np.zeros(2).view(Vector), 2)),
+    (collections.defaultdict(int), collections.defaultdict(list)),
 ]
 
 EQUAL = [
@@ -138,6 +160,8 @@ EQUAL = [
     (np.arange(6).reshape(2, 3), np.asfortranarray(np.arange(6).reshape(2, 3))),
     (np.array([{"a": 1}], dtype=object), np.array([{"a": 1}], dtype=object)),
     ({1, 2}, {2, 1}),
+    (_noted(Text("a"), 1), _noted(Text("a"), 1)),
+    (collections.defaultdict(int, a=1), collections.defaultdict(int, a=1)),
     (range(10**9), range(10**9)),
     (Color.RED, Color.RED),
     (Access.READ | Access.WRITE, Access.WRITE | Access.READ),
@@ -158,6 +182,20 @@ def test_what_can_be_told_apart_has_different_keys(a, b):
 def test_what_cannot_be_told_apart_has_equal_keys(a, b):
     assert key_of(a) == key_of(b)
     assert hash(key_of(a)) == hash(key_of(b))
+
+
+def test_sets_that_are_walked_in_another_order_can_be_told_apart():
+    assert key_of({0, 8}) == key_of({8, 0})
+    assert not same({"a": [{0, 8}]}, {"a": [{8, 0}]})
+    assert same({"a": [{0, 8}]}, {"a": [{0, 8}]})
+
+
+def test_calls_with_queries_that_have_no_key_equal_themselves_alone():
+    holds_itself: list[object] = []
+    holds_itself.append(holds_itself)
+    for query in (lambda: None, holds_itself):
+        call = Call("fetch", query)
+        assert call == Call("fetch", query) and call != Call("fetch", [query])
 
 
 def test_an_object_that_can_be_neither_hashed_nor_pickled_is_named():

@@ -33,7 +33,7 @@ from hypothesis import strategies as st
 from spec_envs import fork
 from spec_envs.errors import NotForkable
 from spec_envs.forking import difference
-from spec_envs.forking.sets import alike, fill_alike, table_of
+from spec_envs.sets import alike, fill_alike, table_of
 from tests.foreign_envs import Foreign, foreign, held
 
 if sys.implementation.name != "cpython":
@@ -78,6 +78,12 @@ class Tiles(set):
 class Pair(NamedTuple):
     name: str
     items: list[int]
+
+
+class Attributes(dict):
+    def __init__(self, **items):
+        super().__init__(**items)
+        self.__dict__ = self
 
 
 class Vector(ctypes.Structure):
@@ -185,6 +191,10 @@ FAITHFUL: dict[str, tuple[Callable[[Any], Any], Callable[[Any, int], Any]]] = {
         lambda env: (operator.methodcaller("copy"), [1]),
         lambda env, n: (env.part[1].append(n), env.part[0](env.part[1])),
     ),
+    "two functions over one variable": (
+        lambda env: _reads_and_writes(),
+        lambda env, n: (env.part[1](n + 1), env.part[0]()),
+    ),
     # memory that is seen twice
     "bytearray": (_buffer(bytearray(8), "u1"), _write),
     "bytearray as int32": (_buffer(bytearray(16), "<i4"), _write),
@@ -221,6 +231,14 @@ FAITHFUL: dict[str, tuple[Callable[[Any], Any], Callable[[Any, int], Any]]] = {
     ),
     "filter": (lambda env: filter(None, [0, 1, 2] * 50), lambda env, n: next(env.part)),
     # other containers
+    "dict whose items are its attributes": (
+        lambda env: Attributes(n=0),
+        lambda env, n: (setattr(env.part, "n", env.part["n"] + 1), env.part["n"]),
+    ),
+    "error that somebody has looked at": (
+        lambda env: (lambda error: (error, error.__dict__))(ValueError([0])),
+        lambda env, n: env.part[0].args[0].append(n) or env.part[0].args,
+    ),
     "named tuple with a list": (
         lambda env: Pair("a", []),
         lambda env, n: env.part.items.append(n) or list(env.part.items),
@@ -254,6 +272,16 @@ if sys.version_info < (3, 14):  # which cannot copy iterators of itertools any m
         "accumulate": (lambda env: itertools.accumulate(range(99)), lambda env, n: next(env.part)),
         "tee": (lambda env: itertools.tee(range(99)), lambda env, n: (next(env.part[n % 2]), next(env.part[0]))),
     }
+
+
+def _reads_and_writes() -> Any:
+    number = 0
+
+    def write(more):
+        nonlocal number
+        number += more
+
+    return lambda: number, write
 
 
 def _as_array(owner: Any) -> Any:
@@ -375,6 +403,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "iterator over a set": (lambda: iter({1, 2}), "is a set_iterator, and its copy a list_iterator"),
     "iterator over a dict": (lambda: iter({1: 2}), "is a dict_keyiterator, and its copy a list_iterator"),
+    "weak proxy": (lambda: (lambda part: (part, weakref.proxy(part)))(Remembering()), "is a weak proxy"),
     "generator": (lambda: (i for i in "ab"), "is a builtins.generator, which cannot be copied"),
     "generator in a list": (lambda: [(i for i in "ab")], r"\[0\] is a builtins.generator, which cannot be copied"),
     "generator in a map": (lambda: map(str, (i for i in "ab")), "is a builtins.generator, which cannot be copied"),

@@ -217,9 +217,20 @@ def test_a_recursive_closure_is_copied():
     assert twin.held(3) == [twin]
 
 
-def test_a_function_that_closes_over_nothing_that_changes_is_shared():
-    wrapper, twin = held(lambda self: (lambda scale: lambda reward: reward * scale)(2.0))
+def test_a_function_that_closes_over_code_alone_is_shared():
+    wrapper, twin = held(lambda self: (lambda scale: lambda reward: scale(reward))(abs))
     assert twin.held is wrapper.held
+
+
+@pytest.mark.parametrize(
+    "other", [lambda self, road: road, 3, property(lambda self: 3)], ids=["method", "number", "property"]
+)
+def test_what_an_environment_calls_fork_and_is_none_is_left_alone(other):
+    class Roads(Foreign):
+        fork = other
+
+    env = foreign(Roads)
+    assert fork(env) is not env and fork(env).position.tolist() == env.position.tolist()
 
 
 def test_a_generator_of_a_wrapper_is_copied_exactly():

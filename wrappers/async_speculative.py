@@ -16,6 +16,7 @@ from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.speculation.awaiting import Answered, run_awaited
 from spec_envs.wrappers.speculation.episode import Acting, Checkpoint
+from spec_envs.wrappers.speculation.failed_steps import after_failed_step
 from spec_envs.wrappers.speculation.options import SessionOptions
 from spec_envs.wrappers.speculation.session import Session
 from spec_envs.wrappers.speculation.statistics import Statistics
@@ -323,11 +324,10 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
         except NotForkable as error:
             self._session.stop_speculating(str(error), failed=True)
             return await self._step_plainly(begun)
-        except Exception:
+        except Exception as error:
             self._begun = None
             assert begun.before.root is not None
-            self._session.step_again_from(begun.before.root)
-            raise
+            return after_failed_step(self._session, begun.before.root, begun.request[1], error)
         self._begun = None
         return self._session.adopt(stepped)
 

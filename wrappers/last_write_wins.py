@@ -268,7 +268,7 @@ class LastWriteWins(
     def _guess(self, observation: Any, token: CancelToken) -> Guess:
         """Return the most probable guess. No guess at all is an error, and counts as a failure."""
         call = Call("policy", observation).owned()
-        guesses = owned_guesses(self._guesser, as_guess(self._guesser.guess)(call, 1, token))
+        guesses = owned_guesses(self._guesser, as_guess(self._guesser.guess)(call, 1, token), 1)
         return max(guesses, key=lambda guess: guess.probability)
 
     def _teach(self, observation: Any, answer: Any) -> None:

@@ -14,8 +14,9 @@ from statistics import NormalDist
 from typing import Any
 
 from spec_envs.checks import as_number
+from spec_envs.equality import OwnRule
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.values import OwnRule, key_of
+from spec_envs.values import key_of
 
 __all__ = ["exponential", "lognormal"]
 

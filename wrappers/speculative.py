@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
+from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration, NotForkable
 from spec_envs.guesses import Guesser, Prefetcher
@@ -19,6 +20,7 @@ from spec_envs.values import own_copy
 from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.speculation.episode import Deciding
+from spec_envs.wrappers.speculation.failed_steps import after_failed_step
 from spec_envs.wrappers.speculation.options import SessionOptions
 from spec_envs.wrappers.speculation.session import Session
 from spec_envs.wrappers.speculation.statistics import Statistics
@@ -265,6 +267,8 @@ class SpeculativeWrapper(
         except NotForkable as error:
             session.stop_speculating(str(error), failed=True)
             return session.step_plainly(root, action)
+        except Exception as error:
+            return after_failed_step(session, root, action, error)
         except BaseException:
             session.step_again_from(root)
             raise
@@ -322,7 +326,7 @@ def _only_one(batch: Any) -> Any:
 
 
 def _refuse_async(env: gym.Env[Any, Any], options: SessionOptions) -> None:
-    handlers = getattr(env.unwrapped, "handlers", {})
+    handlers = env.unwrapped.handlers if isinstance(env.unwrapped, CallEnv) else {}
     waits: dict[str, Any] = {"policy": options.policy}
     waits |= {f"handler {name!r}": handler for name, handler in handlers.items()}
     waits |= {f"guesser for {name!r}": guesser.guess for name, guesser in (options.guessers or {}).items()}

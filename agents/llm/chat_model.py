@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
 import contextlib
 import contextvars
 import functools
-import json
 import os
 import re
 import threading
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from spec_envs import CancelToken, Effect, Usage
 from spec_envs.agents.llm.endings import Endings, Listener
+from spec_envs.agents.llm.event_stream import Framing
 from spec_envs.agents.llm.parameters import Parameters
 from spec_envs.agents.llm.prices import ListPrice, Price, price_of, usage_of
 from spec_envs.agents.llm.streamed_answer import Answer, TokenRates
@@ -48,6 +47,8 @@ _TEMPLATE = 256
 _PATIENCE_S = 0.1
 #: Parameters that every request sets itself.
 _NOT_OPTIONS = frozenset({"messages", "model", "stream"})
+#: In a request for an answer in pieces. In a text, there would be backslashes before the quotation marks.
+_STREAMS = re.compile(rb'"stream"\s*:\s*true')
 #: The answer that the running task waits for, and its token.
 _awaited: contextvars.ContextVar[tuple[Answer, CancelToken]] = contextvars.ContextVar("awaited")
 
@@ -181,8 +182,6 @@ class ChatModel(MadeAnew, Closing):
                         self._endings.heard_out(answer)
             finally:
                 await _end(stream)
-            if answer.unstreamed and not answer.is_complete:
-                answer.add(json.loads(answer.unstreamed), cancel.now())
             if not answer.is_complete:
                 failure = "the answer ended before it was complete"
                 if answer.strange:
@@ -302,39 +301,37 @@ async def _replied(response: Any) -> None:
     if response.is_error:
         answer.refused()
         return
+    if not _STREAMS.search(response.request.content):
+        return
     content_type = response.headers.get("content-type", "")
-    if "application/json" in content_type:  # some servers and proxies do not stream
-        answer.unstreamed = (await response.aread()).decode(errors="replace")
-    elif "event-stream" not in content_type:
+    if not re.search("event-stream|json", content_type, re.IGNORECASE):  # some servers and proxies do not stream
         answer.strange = f"a body of the type {content_type!r}"
-    else:
-        chunks = response.aiter_bytes
-        response.aiter_bytes = lambda *size: _WithoutMark(chunks(*size))
+    pieces = response.aiter_bytes
+    response.aiter_bytes = lambda *size: _Framed(pieces(*size))
 
 
-class _WithoutMark:
-    """The bytes of a stream without a byte order mark, because of which the client would skip the first event."""
+class _Framed:
+    """The pieces of a stream, with its events in the form that the client reads."""
 
-    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
-        self._chunks = chunks
-        self._begins = True
+    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
+        self._pieces = pieces
+        self._framing: Framing | None = Framing()
 
-    def __aiter__(self) -> _WithoutMark:
+    def __aiter__(self) -> _Framed:
         return self
 
     async def __anext__(self) -> bytes:
-        chunk = await anext(self._chunks)
-        if not self._begins:
-            return chunk
-        self._begins = False
-        with contextlib.suppress(StopAsyncIteration):
-            while len(chunk) < len(codecs.BOM_UTF8) and codecs.BOM_UTF8.startswith(chunk):
-                chunk += await anext(self._chunks)
-        return chunk.removeprefix(codecs.BOM_UTF8)
+        if self._framing is None:
+            raise StopAsyncIteration
+        try:
+            return self._framing.feed(await anext(self._pieces))
+        except StopAsyncIteration:
+            last, self._framing = self._framing.end(), None
+            return last
 
     async def aclose(self) -> None:
-        if isinstance(self._chunks, AsyncGenerator):
-            await self._chunks.aclose()
+        if isinstance(self._pieces, AsyncGenerator):
+            await self._pieces.aclose()
 
 
 async def _close_client(clients: _Clients) -> None:

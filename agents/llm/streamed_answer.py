@@ -63,7 +63,6 @@ class Answer:
         self.cached: float = 0
         self.hidden: float = 0
         self.silence_s = 0.0
-        self.unstreamed = ""  # the body of a response that is no stream
         self._sent: float | None = None
         self._reported: float | None = None
         self.text = ""  # so far

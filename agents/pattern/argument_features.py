@@ -2,10 +2,10 @@
 
 import dataclasses
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from spec_envs.agents.pattern.index import PastCall
-from spec_envs.agents.pattern.moment import Candidate, Candidates, Described, Moment, Row
+from spec_envs.agents.pattern.moment import Added, Candidate, Candidates, Described, Moment, Row
 
 #: The candidates chosen for earlier arguments; ``None`` for an omitted argument.
 Chosen = Mapping[str, Candidate | None]
@@ -43,12 +43,8 @@ def _described(moment: Moment, tool: str, argument: str, candidates: Candidates)
         adding = moment.by_argument.get(key[:2])
         if adding is None:
             adding = moment.by_argument[key[:2]] = _Adding(moment, argument, candidates)
-        found = moment.described[key] = Described(adding.rows(used, previous))
+        found = moment.described[key] = adding.described(used, previous)
     return found
-
-
-#: A place in a list and the number of a candidate, if there is no candidate.
-_NONE = (-1, -1)
 
 
 class _Adding:
@@ -61,7 +57,7 @@ class _Adding:
         self._candidates = candidates
         self._starts = _starts(moment, argument, candidates)
         self._now = (moment.user[0], moment.agent[0])
-        #: The candidates in each list, with their places; the candidates in each message, in the order of the message.
+        #: The candidates in each list with their places, and in each message; in the order of the list or the message.
         self._lists: dict[str, list[tuple[int, int]]] = {}
         self._said: dict[int, list[int]] = {}
         for number, each in enumerate(candidates):
@@ -75,33 +71,35 @@ class _Adding:
             time: list(dict.fromkeys(candidates[number].mention[1] for number in members))
             for time, members in self._said.items()
         }
-        self._first = {source: min(members)[1] for source, members in self._lists.items()}
+        for ordered in self._lists.values():
+            ordered.sort()
+        self._first = {source: ordered[0][1] for source, ordered in self._lists.items()}
         self._first_said = {time: places[0] for time, places in self._orders.items()}
         firsts = frozenset(self._first.values())
-        self._rows = [self._row(number, "", firsts, self._first_said) for number in range(len(candidates))]
+        self._shared = Added([self._row(number, "", firsts, self._first_said) for number in range(len(candidates))])
 
-    def rows(self, used: frozenset[str], previous: str | None) -> list[Row]:
+    def described(self, used: frozenset[str], previous: str | None) -> Described:
         """Return each candidate's features for a tool that was given the values ``used``, ``previous`` the last."""
         if not used:
-            return self._rows
+            return Described(self._shared, [], Added([]))
         candidates = self._candidates
         given = {candidates.places[key]: f"used here{' last' * (key == previous)}" for key in used}
-        others = set(given)  # candidates whose features differ from those in ``_rows``
+        others = set(given)  # candidates whose features may differ from the shared ones
         first, first_said = dict(self._first), dict(self._first_said)
         for number in given:
             for source, _ in candidates[number].lists:
-                members = self._lists[source]
-                first[source] = min([each for each in members if each[1] not in given], default=_NONE)[1]
-                others.update([each for _, each in members])
+                first[source] = next((each for _, each in self._lists[source] if each not in given), -1)
+                others.add(first[source])
             time = candidates[number].mention[0]
             if time >= 0:
                 unused = (each for each in self._said[time] if each not in given)
                 first_said[time] = next((candidates[each].mention[1] for each in unused), -1)
                 others.update(self._said[time])
-        rows, firsts = list(self._rows), frozenset(first.values())
-        for number in others:
-            rows[number] = self._row(number, given.get(number, ""), firsts, first_said)
-        return rows
+        others.discard(-1)
+        firsts = frozenset(first.values())
+        rows = {number: self._row(number, given.get(number, ""), firsts, first_said) for number in others}
+        changed = {number: row for number, row in rows.items() if row != self._shared.rows[number]}
+        return Described(self._shared, list(changed), Added(list(changed.values())))
 
     def _row(self, number: int, given: str, firsts: frozenset[int], first_said: Mapping[int, int]) -> Row:
         each, (start, *row) = self._candidates[number], self._starts[number]
@@ -125,7 +123,7 @@ def _starts(moment: Moment, argument: str, candidates: Candidates) -> list[Row]:
     ages = _ranks({(each.last,) for each in candidates if each.last >= 0})
     found = []
     for each in candidates:
-        if any(name == argument for _, name in moment.uses.get(each.key, ())):
+        if argument in moment.uses.get(each.key, ()):
             use = "used as this last" if each.key == elsewhere else "used as this"
         else:
             use = "not used as this"
@@ -158,61 +156,85 @@ def _alike(field: str, argument: str) -> int:
 
 
 class CallSoFar:
-    """Features of candidates that depend on the arguments already ``chosen``, and on the calls made so far."""
+    """Features of candidates that depend on the arguments already ``chosen``, and on the calls made so far.
 
-    def __init__(self, moment: Moment, choice: ArgumentChoice, chosen: Chosen, final: bool) -> None:
-        self._candidates, self._final, self._last = choice.candidates, final, moment.index.calls[-1:]
-        keys = {name: None if each is None else each.key for name, each in chosen.items()}
-        self._is_begun = bool(keys)
+    Args:
+        moment: Where the call is predicted.
+        choice: The argument that is chosen next.
+        chosen: The arguments that are chosen already.
+        begun: The calls of the same tool with the same values for the chosen arguments, in their order.
+        final: Whether the argument is the last one.
+    """
+
+    def __init__(
+        self, moment: Moment, choice: ArgumentChoice, chosen: Chosen, begun: Sequence[PastCall], final: bool
+    ) -> None:
+        self._final, self._last = final, moment.index.calls[-1:]
         self._equals: dict[str, list[str]] = {}
-        for name, key in keys.items():
-            if key is not None:
-                self._equals.setdefault(key, []).append(f"equals {name}")
+        for name, each in chosen.items():
+            if each is not None:
+                self._equals.setdefault(each.key, []).append(f"equals {name}")
         records = [each.records for each in chosen.values() if each is not None and each.records]
         self._records = records[-1] if records else frozenset()
-        self._results = frozenset(result for result, _ in self._records)
-        self._done = done = moment.index.last_of(choice.tool)
+        self._results = frozenset([result for result, _ in self._records])
+        #: The last call that began like this one, by its value for this argument.
+        self._made: dict[str | None, PastCall] = {each.arguments.get(choice.argument): each for each in begun}
+        self._swapped: dict[str, list[str]] = {}
+        self._before = self._shape = None
+        self._compares = False  # whether a value may be above or below the one of the last call
+        self._same = self._new = ""
+        done = moment.index.last_of(choice.tool)
         if done is not None:
-            agree = all(done.arguments.get(name) == key for name, key in keys.items())
-            how = "first" if not chosen else "so far as before" if agree else "other"
+            how = "first" if not chosen else "so far as before" if begun and begun[-1] is done else "other"
             result = "failed" if done.error else "done"
             self._same, self._new = f"{how}, same, {result}", f"{how}, new, {result}"
             self._before = done.arguments.get(choice.argument)
             self._shape = None if self._before is None else choice.candidates.shape_of(self._before)
-            self._swapped: dict[str, list[str]] = {}
+            self._compares = bool(chosen) and self._before is not None
             for name, key in done.arguments.items():
                 if name != choice.argument:
                     self._swapped.setdefault(key, []).append(f"was {name}")
-        same_tool = (moment.index.calls[number] for number in moment.index.of_tool.get(choice.tool, ()))
-        #: The last call that began like this one, by its value for this argument.
-        self._made: dict[str | None, PastCall] = {
-            each.arguments.get(choice.argument): each
-            for each in same_tool
-            if all(each.arguments.get(name) == key for name, key in keys.items())
-        }
+        self._turns = bool(chosen) and bool(self._made)
+        #: The features of the many candidates that no call and no other argument had, by those of their records.
+        self._usual: dict[tuple[str, ...], tuple[str, ...]] = {}
 
-    def features(self, candidate: Candidate) -> list[str]:
+    def features(self, candidate: Candidate) -> tuple[str, ...]:
         """Return the features of a candidate."""
+        key, records = candidate.key, self._features_of_records(candidate)
+        if (
+            key in self._made
+            or key in self._equals
+            or key in self._swapped
+            or (self._compares and candidate.shape == self._shape)
+        ):
+            return self._features(candidate, records)
+        usual = self._usual.get(records)
+        if usual is None:
+            usual = self._usual[records] = self._features(candidate, records)
+        return usual
+
+    def _features(self, candidate: Candidate, records: tuple[str, ...]) -> tuple[str, ...]:
         key = candidate.key
-        features = [*self._equals.get(key, ())]
-        if self._records and candidate.records:
-            if not self._records.isdisjoint(candidate.records):
-                features += ("same record", "same result")
-            else:
-                near = not self._results.isdisjoint(candidate.results())
-                features += ("other record", "same result" if near else "other result")
-        if self._done is not None:
-            before = self._before
-            features.append(self._same if key == before else self._new)
+        features = [*self._equals.get(key, ()), *records]
+        if self._new:
+            features.append(self._same if key == self._before else self._new)
             features += self._swapped.get(key, ())
-            if self._is_begun and before is not None and key != before and candidate.shape == self._shape:
-                features.append("above the last" if key > before else "below the last")
-        if self._is_begun and self._made:
+            if self._compares and key != self._before and candidate.shape == self._shape:
+                features.append("above the last" if key > (self._before or "") else "below the last")
+        if self._turns:
             again = key in self._made
             features.append("begins a call that was made" if again else "turns from calls that were made")
         if self._final:
             features.append(self._completes(key))
-        return features
+        return tuple(features)
+
+    def _features_of_records(self, candidate: Candidate) -> tuple[str, ...]:
+        if not self._records or not candidate.records:
+            return ()
+        if not self._records.isdisjoint(candidate.records):
+            return ("same record", "same result")
+        near = not self._results.isdisjoint(candidate.results())
+        return ("other record", "same result" if near else "other result")
 
     def _completes(self, key: str) -> str:
         equal = self._made.get(key)
@@ -220,3 +242,14 @@ class CallSoFar:
             return "completes something new"
         place = "the last call" if equal is self._last[0] else "an earlier call"
         return f"completes {place}, {'failed' if equal.error else 'done'}"
+
+
+def calls_of(moment: Moment, tool: str) -> list[PastCall]:
+    """Return the calls of ``tool``, in their order."""
+    return [moment.index.calls[number] for number in moment.index.of_tool.get(tool, ())]
+
+
+def calls_with(calls: Sequence[PastCall], argument: str, chosen: Candidate | None) -> Sequence[PastCall]:
+    """Return the ``calls`` whose ``argument`` had the chosen value, or was omitted where that is ``None``."""
+    key = None if chosen is None else chosen.key
+    return [each for each in calls if each.arguments.get(argument) == key] if calls else calls

@@ -9,8 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spec_envs.agents.log_linear import Ranker, Rows, flattened, rows_of
-from spec_envs.agents.pattern.argument_features import ArgumentChoice, CallSoFar, Chosen, argument_choice
+from spec_envs.agents.log_linear import Ranker, Rows, rows_of
+from spec_envs.agents.pattern.argument_features import (
+    ArgumentChoice,
+    CallSoFar,
+    Chosen,
+    argument_choice,
+    calls_of,
+    calls_with,
+)
+from spec_envs.agents.pattern.index import PastCall
 from spec_envs.agents.pattern.moment import Candidate, Moment, Row
 from spec_envs.conversation import ToolCall, canonical
 
@@ -26,10 +34,11 @@ _BEHIND = 6.0
 
 @dataclasses.dataclass(slots=True)
 class Partial:
-    """A call with some of its arguments chosen, and its log-probability."""
+    """A call with some of its arguments chosen, its log-probability, and the calls that began like it."""
 
     chosen: Chosen
     score: float
+    begun: Sequence[PastCall]
 
 
 class ArgumentModel:
@@ -43,19 +52,24 @@ class ArgumentModel:
         """Return the decisions in ``call``: for each argument, the rows and the number of the right row."""
         found = []
         chosen: dict[str, Candidate | None] = {}
+        begun: Sequence[PastCall] = calls_of(moment, call.name)
         names = list(moment.memory.tools.get(call.name, call.arguments))
         for position, argument in enumerate(names):
             choice = argument_choice(moment, call.name, argument)
             right = self._right(choice, call)
-            call_so_far = CallSoFar(moment, choice, chosen, position == len(names) - 1)
-            self._number(choice, new=True)
+            call_so_far = CallSoFar(moment, choice, chosen, begun, position == len(names) - 1)
             numbers = [
-                [*(each.numbers or ()), *added, *self.ranker.features(call_so_far.features(each), new=True)]
-                for each, added in zip(choice.candidates, choice.described.numbers or (), strict=True)
+                [
+                    *each.numbers(self.ranker, new=True),
+                    *added,
+                    *self.ranker.features(call_so_far.features(each), new=True),
+                ]
+                for each, added in zip(choice.candidates, self._all_added(choice), strict=True)
             ]
             numbers += [self.ranker.features(row, new=True) for row in _others(choice)]
             found.append((rows_of(numbers, self._contexts(choice, new=True)), right))
             chosen[argument] = _chosen(choice, right, call.arguments.get(argument))
+            begun = calls_with(begun, argument, chosen[argument])
         return found
 
     def knows(self, moment: Moment, call: ToolCall) -> bool:
@@ -66,7 +80,7 @@ class ArgumentModel:
 
     def complete(self, moment: Moment, tool: str, least: float = 0.0) -> list[tuple[dict[str, Any], float]]:
         """Return arguments of ``tool``, most likely first, with a probability of at least ``least`` if it is called."""
-        beam = [Partial({}, 0.0)]
+        beam = [Partial({}, 0.0, calls_of(moment, tool))]
         names = list(moment.memory.tools.get(tool, ()))
         floor = math.log(max(least, 1e-9))
         for position, argument in enumerate(names):
@@ -85,21 +99,23 @@ class ArgumentModel:
         return found
 
     def _extend(self, moment: Moment, choice: ArgumentChoice, beam: Sequence[Partial], final: bool) -> list[Partial]:
-        candidates, weights = choice.candidates, self.ranker.weights(self._contexts(choice))
-        weight_of = _Weights(self.ranker.known, weights).__getitem__
+        argument, candidates = choice.argument, choice.candidates
+        weights = self.ranker.weights(self._contexts(choice))
+        sum_of = _Sums(self.ranker.known, weights).__getitem__
         base = self._base(choice, weights)
         order = np.argsort(-base, kind="stable")
         best = [(base.item(number), candidates[number]) for number in order[:_BREADTH].tolist()]
-        others = [sum(map(weight_of, row)) for row in _others(choice)]
+        others = [sum_of(tuple(row)) for row in _others(choice)]
         rest = base[order[_BREADTH:]]
         top = rest.max().item() if len(rest) else -math.inf
         rest_sum = np.exp(rest - top).sum().item()
         extended: list[tuple[float, Partial, Candidate | None]] = []
+        leading = [-math.inf] * _BEAM  # a heap of the scores of the likeliest extensions
         for partial in beam:
-            if len(extended) >= _BEAM and partial.score < heapq.nlargest(_BEAM, extended, key=_score)[-1][0]:
+            if partial.score < leading[0]:
                 break  # all extensions of this partial call are less likely
-            features = CallSoFar(moment, choice, partial.chosen, final).features
-            scores = [score + sum(map(weight_of, features(candidate))) for score, candidate in best]
+            features = CallSoFar(moment, choice, partial.chosen, partial.begun, final).features
+            scores = [score + sum_of(features(candidate)) for score, candidate in best]
             highest = max(top, *scores, *others)
             raised = [math.exp(score - highest) for score in scores]
             others_raised = [math.exp(score - highest) for score in others]
@@ -110,37 +126,44 @@ class ArgumentModel:
             # The first of the others is the unknown value, which cannot be guessed.
             options += [(share, None) for share in others_raised[1:]]
             for share, option in options:
-                extended.append((partial.score + math.log(share / total + 1e-12), partial, option))
+                score = partial.score + math.log(share / total + 1e-12)
+                if score > leading[0]:
+                    heapq.heapreplace(leading, score)
+                    extended.append((score, partial, option))
         extended.sort(key=_score, reverse=True)
         return [
-            Partial({**partial.chosen, choice.argument: option}, score)
+            Partial({**partial.chosen, argument: option}, score, calls_with(partial.begun, argument, option))
             for score, partial, option in extended[:_BEAM]
             if score > extended[0][0] - _BEHIND
         ]
 
     def _base(self, choice: ArgumentChoice, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the part of the candidates' scores that does not depend on other arguments."""
-        candidates, described = choice.candidates, choice.described
-        if candidates.flat is None or described.flat is None:
-            self._number(choice)
-            candidates.flat = candidates.flat or flattened([each.numbers or [] for each in candidates])
-            described.flat = described.flat or flattened(described.numbers or [])
-        return candidates.flat.sums(weights) + described.flat.sums(weights)
+        shared, places, changed = choice.described
+        added = shared.flat(self._added).sums(weights)
+        if places:
+            added[places] = changed.flat(self._added).sums(weights)
+        return choice.candidates.sums(weights, self.ranker) + added
 
-    def _number(self, choice: ArgumentChoice, *, new: bool = False) -> None:
-        """Find the numbers of each candidate's features, and of the features that the argument adds."""
-        described = choice.described
-        if described.numbers is None or (new and any(0 in row for row in described.numbers)):
-            described.numbers = [self._known_rows.get(row) or self._added(row, new) for row in described.rows]
-        for each in choice.candidates:
-            if each.numbers is None or (new and 0 in each.numbers):
-                each.numbers = self.ranker.features(each.features, new=new)
+    def _all_added(self, choice: ArgumentChoice) -> list[list[int]]:
+        """Return the numbers of the features that the argument adds to each candidate; new features get numbers."""
+        shared, places, changed = choice.described
+        found = list(shared.numbers(self._newly_added, new=True))
+        for place, numbers in zip(places, changed.numbers(self._newly_added, new=True), strict=True):
+            found[place] = numbers
+        return found
 
-    def _added(self, row: Row, new: bool) -> list[int]:
+    def _added(self, row: Row, *, new: bool = False) -> list[int]:
+        known = self._known_rows.get(row)
+        if known is not None:
+            return known
         numbers = self.ranker.features(row, new=new)
         if all(numbers):  # numbers do not change any more
             self._known_rows[row] = numbers
         return numbers
+
+    def _newly_added(self, row: Row) -> list[int]:
+        return self._added(row, new=True)
 
     def _contexts(self, choice: ArgumentChoice, *, new: bool = False) -> list[int]:
         names = ("", choice.argument, f"{choice.tool}.{choice.argument}")
@@ -173,12 +196,13 @@ def _score(extended: tuple[float, Partial, Candidate | None]) -> float:
     return extended[0]
 
 
-class _Weights(dict[str, float]):
-    """The weights of features by name, cached."""
+class _Sums(dict[tuple[str, ...], float]):
+    """The sums of the weights of features, by the names of the features; cached."""
 
     def __init__(self, known: Mapping[str, int], weights: NDArray[np.float64]) -> None:
         self._known, self._weights = known, weights
 
-    def __missing__(self, name: str) -> float:
-        weight = self[name] = self._weights.item(self._known.get(name, 0))
-        return weight
+    def __missing__(self, names: tuple[str, ...]) -> float:
+        known, weight_of = self._known, self._weights.item
+        total = self[names] = float(sum(weight_of(known.get(name, 0)) for name in names))
+        return total

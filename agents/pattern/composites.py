@@ -58,12 +58,17 @@ def _of_scalars(index: Index, shape: str) -> Iterator[_Made]:
         source = next(reversed(each.sources), "")
         yield [each.value], f"one {source}", next(reversed(each.records), None), each.last
     for who, text, time in _recent(index):
-        said = sorted((position, each.value) for each in values if (position := text.find(each.normal)) >= 0)
+        said = [(position, each.value) for each in values if (position := text.find(each.normal)) >= 0]
         if 1 <= len(said) <= _MAX_LENGTH:
-            yield [value for _, value in said], f"said {who}", None, time
+            yield _in_order(said), f"said {who}", None, time
         for source, named in _named(index, values, text).items():
             if len(named) <= _MAX_LENGTH:
-                yield [value for _, value in sorted(named)], f"named {who} {source}", None, time
+                yield _in_order(named), f"named {who} {source}", None, time
+
+
+def _in_order(found: list[tuple[int, Any]]) -> list[Any]:
+    """Return the values in the order of their positions. Numbers and texts at one position cannot be compared."""
+    return [value for _, value in sorted(found, key=lambda item: (item[0], str(item[1])))]
 
 
 def _named(index: Index, values: list[Value], text: texts.Text) -> dict[str, list[tuple[int, Any]]]:

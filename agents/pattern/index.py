@@ -35,6 +35,7 @@ class Told(NamedTuple):
     mention: tuple[int, int]  # the time and position of the latest mention; (-1, -1) if there is none
     who: str  # the author of that message
     features: list[str]
+    described: dict[tuple[Any, ...], Any]  # the value as a candidate, by all else that it depends on
 
 
 @dataclasses.dataclass(slots=True)
@@ -119,7 +120,8 @@ class Index:
         self.open_days: dict[str, None] = {}  # keys of days without a year
         self.calls: list[PastCall] = []
         self.of_tool: dict[str, tuple[int, ...]] = {}  # tool -> the numbers of its calls
-        self.uses: dict[str, tuple[tuple[str, str], ...]] = {}  # key -> the tools and arguments that had the value
+        #: key -> the names of the arguments that had the value: of its first two uses, and then each other name once.
+        self.uses: dict[str, tuple[str, ...]] = {}
         self.heard: dict[frozenset[str], tuple[int, int]] = {}  # kept by ``ToolModel`` until the next message
         self.users: list[tuple[int, texts.Text]] = []
         self.agents: list[tuple[int, texts.Text]] = []
@@ -128,7 +130,9 @@ class Index:
         self.glosses: dict[str, str] = {}  # a name in lower case -> the code in brackets after the name
         self._pending: list[int] = []  # numbers of calls
         self._numbers: dict[tuple[str, str], int] = {}
-        self._own: set[str] = set()  # keys of the values that are not shared with a copy of this index
+        # Keys of the values, and the ids of the inner dicts of keys, that are not shared with a copy of this index.
+        self._own: set[str] = set()
+        self._own_keys: set[int] = set()
 
     @classmethod
     def of(cls, conversation: Conversation) -> Index:
@@ -160,8 +164,7 @@ class Index:
         other.events, other.calls = list(self.events), list(self.calls)
         other.values = dict(self.values)
         self._own = set()  # from now on, a value is copied before it is changed
-        other.by_shape = {shape: dict(keys) for shape, keys in self.by_shape.items()}
-        other.members = {source: dict(keys) for source, keys in self.members.items()}
+        other.by_shape, other.members, self._own_keys = dict(self.by_shape), dict(self.members), set()
         other.open_days, other.of_tool, other.uses = dict(self.open_days), dict(self.of_tool), dict(self.uses)
         other.users, other.agents, other.messages = list(self.users), list(self.agents), self.messages
         other.heard = self.heard
@@ -188,10 +191,18 @@ class Index:
         else:
             found = self.values[key] = found.changed(key in self._own, time)
         self._own.add(key)
-        alike = self.by_shape.setdefault(found.shape, {})
+        alike = self._keys(self.by_shape, found.shape)
         alike.pop(key, None)
         alike[key] = None
         return found
+
+    def _keys(self, parts: dict[str, dict[str, None]], name: str) -> dict[str, None]:
+        """Return the keys called ``name`` in ``parts``, to be changed."""
+        keys = parts.get(name)
+        if keys is None or id(keys) not in self._own_keys:
+            keys = parts[name] = dict(keys or ())
+            self._own_keys.add(id(keys))
+        return keys
 
     def _add_message(self, text: texts.Text, time: int, who: str) -> None:
         for entity in text.entities:
@@ -206,7 +217,9 @@ class Index:
     def _add_call(self, call: ToolCall, time: int) -> None:
         keys = {name: canonical(value) for name, value in call.arguments.items()}
         for name, value in call.arguments.items():
-            self.uses[keys[name]] = (*self.uses.get(keys[name], ()), (call.name, name))
+            uses = self.uses.get(keys[name], ())
+            if len(uses) < 2 or name not in uses:
+                self.uses[keys[name]] = (*uses, name)
             if isinstance(value, str) and len(value) > 120:
                 continue
             found = self._value(value, keys[name], time)
@@ -236,7 +249,7 @@ class Index:
             source = f"{done.call.name}:{leaf.path}"
             found.sources[source] = (time, leaf.place, leaf.length)
             if leaf.length > 1:
-                self.members.setdefault(source, {})[leaf.key] = None
+                self._keys(self.members, source)[leaf.key] = None
             found.fields[leaf.field] = None
             if leaf.record >= 0:
                 found.records[number, leaf.record] = None

@@ -8,10 +8,13 @@ import heapq
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
-from spec_envs.agents.log_linear import Flat
+import numpy as np
+from numpy.typing import NDArray
+
+from spec_envs.agents.log_linear import Flat, Ranker, flattened
 from spec_envs.agents.pattern import text as texts
 from spec_envs.agents.pattern.composites import composites
 from spec_envs.agents.pattern.index import Index, Told, Value
@@ -46,9 +49,17 @@ class Candidate:
     lists: tuple[tuple[str, int], ...]  # the lists that hold the value, with the place in each
     mention: tuple[int, int] = (-1, -1)  # time and position of the latest mention in a message; (-1, -1): none
     last: int = -1  # when the value was seen last; -1 if never
-    #: The numbers of the features that the ranker knows; a moment has one ranker of arguments.
-    numbers: list[int] | None = dataclasses.field(default=None, init=False)
+    #: A ranker, the numbers of the features that it knows and, if it does not know all, how many it knew then.
+    _numbers: tuple[Ranker, list[int], int] | None = dataclasses.field(default=None, init=False)
     _results: frozenset[int] | None = dataclasses.field(default=None, init=False)
+
+    def numbers(self, ranker: Ranker, *, new: bool = False) -> list[int]:
+        """Return the numbers that ``ranker`` has given to the features; ``new``: unknown features get numbers."""
+        kept = self._numbers
+        if kept is None or kept[0] is not ranker or (kept[2] and (new or kept[2] != len(ranker.known))):
+            numbers = ranker.features(self.features, new=new)
+            kept = self._numbers = ranker, numbers, len(ranker.known) if 0 in numbers else 0
+        return kept[1]
 
     def results(self) -> frozenset[int]:
         """Return the numbers of the results that hold the value."""
@@ -77,14 +88,39 @@ class Candidates(list[Candidate]):
     Attributes:
         places: The position of each candidate, by its key.
         signature: Equal for lists that differ only in the candidates' own features: arguments add the same to these.
-        flat: The numbers of the candidates' own features, once a ranker has given them.
+
+    Args:
+        found: The candidates, by their keys.
+        signatures: The signatures so far.
+        shared: A list that this one continues; a few of the first candidates may be others than those of that list.
     """
 
-    def __init__(self, found: dict[str, Candidate], signature: int) -> None:
+    def __init__(
+        self, found: dict[str, Candidate], signatures: dict[tuple[Any, ...], int], shared: Candidates | None = None
+    ) -> None:
         super().__init__(found.values())
         self.places = {key: place for place, key in enumerate(found)}
-        self.signature = signature
-        self.flat: Flat | None = None
+        self._shared = shared
+        self._own: Sequence[int] = range(len(self))  # the places of the candidates that are not those of ``shared``
+        if shared is not None:
+            kept = len(shared)
+            self._own = [place for place, each in enumerate(self) if place >= kept or each is not shared[place]]
+        own = [(place, self[place]) for place in self._own]
+        signature = tuple((place, each.key, each.mention, each.last, each.fields) for place, each in own)
+        known = (None if shared is None else shared.signature, signature)
+        self.signature: int = signatures.setdefault(known, len(signatures))
+        self._flat: Flat | None = None
+
+    def sums(self, weights: NDArray[np.float64], ranker: Ranker) -> NDArray[np.float64]:
+        """Return the sum of the weights of each candidate's own features, as far as ``ranker`` knows them."""
+        if self._flat is None:
+            self._flat = flattened([self[place].numbers(ranker) for place in self._own])
+        if self._shared is None:
+            return self._flat.sums(weights)
+        sums = np.empty(len(self))
+        sums[: len(self._shared)] = self._shared.sums(weights, ranker)
+        sums[self._own] = self._flat.sums(weights)
+        return sums
 
     def shape_of(self, key: str) -> str | None:
         """Return the form of the candidate with this key, if there is one."""
@@ -92,19 +128,36 @@ class Candidates(list[Candidate]):
         return None if place is None else self[place].shape
 
 
-@dataclasses.dataclass(slots=True, eq=False)
-class Described:
-    """The features that an argument adds to its candidates, with the numbers of the features once they are known.
+class Added:
+    """Rows of features that an argument adds to candidates, with the numbers of the features once they are known.
 
-    Attributes:
-        rows: The features, in the order of the candidates.
-        numbers: The numbers of those that the ranker knows; a moment has one ranker of arguments.
-        flat: The same in one array.
+    A moment has one ranker of arguments, which gives the numbers.
     """
 
-    rows: list[Row]
-    numbers: list[list[int]] | None = None
-    flat: Flat | None = None
+    def __init__(self, rows: list[Row]) -> None:
+        self.rows = rows
+        self._numbers: list[list[int]] | None = None
+        self._flat: Flat | None = None
+
+    def numbers(self, number: Callable[[Row], list[int]], *, new: bool = False) -> list[list[int]]:
+        """Return the numbers of the features, found by ``number``; ``new``: also of those that were unknown before."""
+        if self._numbers is None or (new and any(0 in row for row in self._numbers)):
+            self._numbers = [number(row) for row in self.rows]
+        return self._numbers
+
+    def flat(self, number: Callable[[Row], list[int]]) -> Flat:
+        """Return the same in one array."""
+        if self._flat is None:
+            self._flat = flattened(self.numbers(number))
+        return self._flat
+
+
+class Described(NamedTuple):
+    """The features that an argument of a tool adds to its candidates."""
+
+    shared: Added  # for tools that were given none of the candidates
+    places: list[int]  # of the candidates that have other features for this tool
+    changed: Added  # these features
 
 
 class Moment:
@@ -133,7 +186,8 @@ class Moment:
         self.uses = index.uses
         self._messages = index.messages
         self._candidates: dict[str, Candidate] = {}
-        #: The candidates of arguments, by all that they depend on; many arguments of different tools share them.
+        #: The candidates of arguments, by all that they depend on: first by form alone, which many arguments share.
+        self._formed: dict[tuple[Any, ...], tuple[dict[str, Candidate], Candidates]] = {}
         self._found: dict[tuple[Any, ...], Candidates] = {}
         self._signatures: dict[tuple[Any, ...], int] = {}
         self.described: dict[tuple[Any, ...], Described] = {}
@@ -160,9 +214,27 @@ class Moment:
     def _all_candidates(
         self, shapes: texts.Forms, start: str | None, constants: dict[str, list[str]], extra: Iterable[Any] = ()
     ) -> Candidates:
-        found: dict[str, Candidate] = {}
-        for value in self._values(shapes, start):
-            found[value.key] = self._candidate(value)
+        if (shapes.all, start) not in self._formed:
+            formed = self._of_forms(shapes, start)
+            self._formed[shapes.all, start] = formed, Candidates(formed, self._signatures)
+        formed, shared = self._formed[shapes.all, start]
+        if not constants and not extra:
+            return shared
+        found, names = dict(formed), self._called
+        for key, features in constants.items():
+            known = found.get(key) or self._unseen(key)
+            called = names.get(key)
+            mention = known.mention if called is None or known.mention[0] >= called[1][0] else called[1][:2]
+            found[key] = known.plus(features, mention)
+        for value in extra:
+            key = canonical(value)
+            known = found.get(key) or self._unseen(key)
+            found[key] = known.plus(["from extra"], known.mention)
+        return Candidates(found, self._signatures, shared)
+
+    def _of_forms(self, shapes: texts.Forms, start: str | None) -> dict[str, Candidate]:
+        """Return the values of the admitted forms, and what can be built of them, as candidates by their keys."""
+        found = {value.key: self._candidate(value) for value in self._values(shapes, start)}
         for shape in shapes:
             if shape.startswith(("[", "{")):
                 for each in self._compose(shape):
@@ -174,18 +246,7 @@ class Moment:
                         )
                     else:
                         found[each.key] = each
-        names = self._called
-        for key, features in constants.items():
-            known = found.get(key) or self._unseen(key)
-            called = names.get(key)
-            mention = known.mention if called is None or known.mention[0] >= called[1][0] else called[1][:2]
-            found[key] = known.plus(features, mention)
-        for value in extra:
-            key = canonical(value)
-            known = found.get(key) or self._unseen(key)
-            found[key] = known.plus(["from extra"], known.mention)
-        signature = tuple((each.key, each.mention, each.last, each.fields) for each in found.values())
-        return Candidates(found, self._signatures.setdefault(signature, len(self._signatures)))
+        return found
 
     def _extra_of(self, tool: str, argument: str) -> Iterable[Any]:
         return self._extra(Conversation(tuple(self.index.events)), tool, argument) if self._extra else ()
@@ -242,15 +303,20 @@ class Moment:
             told = self._tell(value)
             if value.last >= 0:  # values that are not in the conversation are shared by all conversations
                 value.told = told
-        age = self.now - value.last
-        features = [*(traced.latest if age == 1 else traced.features), f"age {_bucket(age)}"]
-        features.append(f"times {min(2, len(self.uses.get(value.key, ())))}")
-        if told.mention[0] >= 0:
-            features.append(f"latest {told.who}{_bucket(self.now - told.mention[0])}")
+        age, times = _bucket(self.now - value.last), min(2, len(self.uses.get(value.key, ())))
+        since = _bucket(self.now - told.mention[0]) if told.mention[0] >= 0 else ""
+        made = told.described.get((age, times, since))
+        if made is not None:
+            return made  # type: ignore[no-any-return]
+        features = [*(traced.latest if age == "0" else traced.features), f"age {age}", f"times {times}"]
+        if since:
+            features.append(f"latest {told.who}{since}")
         features += told.features
         key, shape, mention = value.key, value.shape, told.mention
         records, fields, lists = traced.records, traced.fields, traced.lists
-        return Candidate(value.value, key, shape, features, records, fields, lists, mention, value.last)
+        made = Candidate(value.value, key, shape, features, records, fields, lists, mention, value.last)
+        told.described[age, times, since] = made
+        return made
 
     def _tell(self, value: Value) -> Told:
         features, mention, author = list[str](), (-1, -1), ""
@@ -265,7 +331,7 @@ class Moment:
                 features.append("written last")
         if mention[0] < 0:
             features.append("never said")
-        return Told(self._messages, mention, author, features + self._siblings(value) + self._words(value))
+        return Told(self._messages, mention, author, features + self._siblings(value) + self._words(value), {})
 
     def _mentions(self, wanted: str) -> Iterator[tuple[int, str, int, texts.Text]]:
         """Yield the messages that mention the normal form ``wanted``, latest first: time, author, position, text."""

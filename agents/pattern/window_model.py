@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spec_envs.agents.log_linear import Ranker, Rows, softmax
 from spec_envs.agents.log_odds import LogOddsCalibration
@@ -34,8 +33,8 @@ class ToolModel:
         #: Numbers from the ranker, cached: of the features of outcomes in a state, and of an outcome's contexts.
         self._known_states: dict[_State, list[int]] = {}
         self._known_contexts: dict[str, list[int]] = {}
-        #: The outcomes of the last decision, with their contexts, if all of these have numbers.
-        self._last_contexts: tuple[list[str], NDArray[np.int32]] = ([], np.zeros((0, 3), np.int32))
+        #: The outcomes of the last decision, and rows with their contexts, if all of these have numbers.
+        self._last: tuple[list[str], Rows | None] = ([], None)
 
     def outcomes(self, moment: Moment) -> list[str]:
         """Return the possible outcomes."""
@@ -63,8 +62,8 @@ class ToolModel:
             if state is None:
                 state = moment.states[outcome] = _state(moment, outcome)
             features += self._known_states.get(state) or self._of_state(state, new)
-        contexts = self._all_contexts(outcomes, new)
-        return Rows(contexts, *(np.array(part, np.int32) for part in (features, starts, shared)))
+        rows = self._with_contexts(outcomes, new)
+        return rows.with_features(*(np.array(part, np.int32) for part in (features, starts, shared)))
 
     def _of_state(self, state: _State, new: bool) -> list[int]:
         numbers = [self.ranker.feature(name, new=new) for name in _features(state)]
@@ -72,13 +71,14 @@ class ToolModel:
             self._known_states[state] = numbers
         return numbers
 
-    def _all_contexts(self, outcomes: list[str], new: bool) -> NDArray[np.int32]:
-        known, contexts = self._last_contexts
-        if known != outcomes:
+    def _with_contexts(self, outcomes: list[str], new: bool) -> Rows:
+        known, rows = self._last
+        if rows is None or known != outcomes:
             contexts = np.array([self._contexts(outcome, new) for outcome in outcomes], np.int32)
+            rows = Rows(contexts, *[np.zeros(0, np.int32)] * 3)
             if contexts.min() >= 0:
-                self._last_contexts = outcomes, contexts
-        return contexts
+                self._last = outcomes, rows
+        return rows
 
     def _contexts(self, outcome: str, new: bool) -> list[int]:
         numbers = self._known_contexts.get(outcome)
@@ -176,7 +176,7 @@ def _remaining(moment: Moment, arguments: dict[str, str]) -> int:
 def _unused(index: Index, source: str, argument: str) -> int:
     """Return how many elements of a list were not given to ``argument``; 3 for more."""
     members = reversed(index.members.get(source, {}))
-    unused = (key for key in members if not any(name == argument for _, name in index.uses.get(key, ())))
+    unused = (key for key in members if argument not in index.uses.get(key, ()))
     return len(list(itertools.islice(unused, 3)))
 
 

@@ -59,8 +59,11 @@ def _line(text: str) -> str:
 
 
 def _verdicts(answer: str, count: int) -> tuple[bool, ...]:
-    """Return the verdicts in an answer on ``count`` statements; ``ValueError`` if one is missing."""
-    found = {int(number): verdict.lower() == "true" for number, verdict in _VERDICT.findall(answer)}
+    """Return the verdicts in an answer on ``count`` statements; ``ValueError`` if one is missing, or if two differ."""
+    found: dict[int, bool] = {}
+    for number, verdict in _VERDICT.findall(answer):
+        if found.setdefault(int(number), is_true := verdict.lower() == "true") != is_true:
+            raise ValueError(f"statement {number} is said to be true and to be false")
     if lacking := [number for number in range(1, count + 1) if number not in found]:
         raise ValueError(
             f"there is no line for statement {lacking[0]} that begins with its number and ends in true or false"

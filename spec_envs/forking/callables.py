@@ -14,18 +14,19 @@ import numpy as np
 from spec_envs.forking.kinds import (
     Copying,
     Uncopyable,
-    contents_of,
     is_atomic,
     is_global,
     is_made_of_python,
     is_plain,
 )
+from spec_envs.functions import closes_over_code, contents_of
 
 Cache: type[Any] = type(functools.lru_cache(lambda: None))
 
 
 def _function(copier: Copying, value: types.FunctionType) -> Any:
-    if is_plain(value, set()):
+    # What a plain function closes over cannot change, but another function may set the variable anew.
+    if is_plain(value, set()) and (closes_over_code(value) or is_global(value, value.__qualname__)):
         return value
     if is_global(value, value.__qualname__):
         raise Uncopyable(f"is the global function {value.__qualname__}, which keeps state in what it holds")

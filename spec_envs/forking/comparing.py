@@ -23,20 +23,19 @@ from spec_envs.forking.callables import Cache, called_by, content_of
 from spec_envs.forking.generators import seeds_of
 from spec_envs.forking.kinds import (
     Uncopyable,
-    contents_of,
     generators_of,
     hashes_by_identity,
     is_atomic,
     is_constant,
     is_global,
     never_changes,
-    rebinds,
     reduced,
     shared_by_wrappers,
     slot_names,
 )
-from spec_envs.forking.sets import alike
+from spec_envs.functions import contents_of, rebinds
 from spec_envs.immutable import ATOMS
+from spec_envs.sets import alike
 from spec_envs.values import key_of
 
 #: The path to a part: the path to the whole, and the part's name in it (a format and its argument).
@@ -157,6 +156,8 @@ class _Walk:
             if type(a).__dictoffset__ or slot_names(type(a)):
                 _differ(path, f"is a {type(a).__name__} that the original and the copy share")
             return
+        if (getattr(a, "__dict__", None) is a) != (getattr(b, "__dict__", None) is b):
+            _differ(path, "has its items as attributes, and its copy does not")
         mine, other = _attributes_of(a), _attributes_of(b)
         if mine.keys() != other.keys():
             names = ", ".join(map(str, sorted(mine.keys() ^ other.keys(), key=str)))
@@ -408,8 +409,9 @@ def _reduced(value: Any, path: _Path) -> Any:
         raise Uncopyable(f"is a {kind.__name__} and cannot be compared ({error})", [path_text(path)]) from error
     if isinstance(how, str):
         return how
-    parts: tuple[Any, ...] = how
-    return [*parts[:3], *(part if part is None or callable(part) else list(part) for part in parts[3:])]
+    parts: tuple[Any, ...] = how if len(how) > 2 else (*how, None)
+    state = parts[2] or None  # an object without attributes may or may not have a dict for them
+    return [*parts[:2], state, *(part if part is None or callable(part) else list(part) for part in parts[3:])]
 
 
 def _raw(container: Any) -> Any:

@@ -34,9 +34,9 @@ from spec_envs.forking.kinds import (
     refuse_unowned,
     refuse_watched,
 )
-from spec_envs.forking.sets import alike, fill_alike
 from spec_envs.forking.tables import LEAST_OF_A_TABLE, cannot_change, copy_table
 from spec_envs.immutable import ATOMS
+from spec_envs.sets import alike, fill_alike
 
 #: Classes whose ``__deepcopy__`` was seen to make copies of attributes itself, as that of a pandas frame does. To copy
 #: their attributes beforehand would be in vain, and would cost as much again.
@@ -82,6 +82,8 @@ class Copier:
             return special(self, value)
         if is_atomic(value) or never_changes(kind):
             return value
+        if kind in weakref.ProxyTypes:  # says that it is of the class of what it stands for
+            raise Uncopyable("is a weak proxy, which is not copied; use a weakref.ref")
         if isinstance(value, gym.Space):
             return self._space(value)
         if isinstance(value, np.random.BitGenerator):
@@ -114,6 +116,8 @@ class Copier:
                 f"is built on EzPickle: a copy of it is a new {kind.__name__}, made by its constructor, "
                 f"without the state of this one"
             )
+        if isinstance(value, dict) and getattr(value, "__dict__", None) is value:
+            return self._own_attributes(value)
         if hasattr(kind, "__deepcopy__"):
             return self._by_its_class(value)
         how = guarded(value, lambda: reduced(value))
@@ -124,6 +128,15 @@ class Copier:
             return value
         self._alive.append(how)
         return self._rebuild(value, *how)
+
+    def _own_attributes(self, value: Any) -> Any:
+        """A copy of a dict whose items are its attributes, too (``self.__dict__ = self``)."""
+        kind: Any = type(value)
+        twin = self.remember(value, kind.__new__(kind))
+        twin.__dict__ = twin
+        for key, item in dict.items(value):
+            dict.__setitem__(twin, self.copy(key), self.part(item, "[{!r}]", key))
+        return twin
 
     def _by_its_class(self, value: Any) -> Any:
         """A copy of an object whose class defines ``__deepcopy__``.
@@ -270,7 +283,10 @@ class Copier:
         members = list(set.__iter__(value))
         if not cannot_change(members):
             members = [self.part(item, " member {!r:.40}", item) for item in members]
-        fill_alike(twin, value, members)
+        try:
+            fill_alike(twin, value, members)
+        except ValueError as error:
+            raise Uncopyable(str(error)) from None
         for name, item in getattr(value, "__dict__", {}).items():
             twin.__dict__[name] = self.part(item, ".{}", name)
         return twin

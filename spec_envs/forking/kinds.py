@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copyreg
-import dis
 import functools
 import random
 import sys
@@ -17,6 +16,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
+from spec_envs.functions import contents_of, rebinds
 from spec_envs.immutable import ATOMIC_FAMILIES, ATOMS
 
 _ATOMIC_FAMILIES = (*ATOMIC_FAMILIES, EnvSpec)
@@ -189,7 +189,8 @@ def refuse_watched(value: Any) -> None:
         Uncopyable: A weak reference to ``value`` has a callback, as those of ``weakref.finalize``,
             ``WeakKeyDictionary`` and ``WeakSet`` have.
     """
-    if weakref.getweakrefcount(value) and any(each.__callback__ for each in weakref.getweakrefs(value)):
+    references = weakref.getweakrefs(value) if weakref.getweakrefcount(value) else ()
+    if any(type(each) not in weakref.ProxyTypes and each.__callback__ for each in references):
         raise Uncopyable(
             f"is a {type(value).__name__} to which a weak reference with a callback exists (weakref.finalize, "
             f"WeakKeyDictionary, WeakSet); none would exist to its copy"
@@ -237,14 +238,6 @@ def _items(value: Any) -> Iterable[Any]:
     return value if isinstance(value, (tuple, list)) else (value,)
 
 
-def contents_of(cell: types.CellType) -> list[Any]:
-    """A list with the value of a closure's variable; empty if the variable is not bound."""
-    try:
-        return [cell.cell_contents]
-    except ValueError:
-        return []
-
-
 def is_plain(function: types.FunctionType, seen: set[int]) -> bool:
     """Whether nothing that the function holds can change, so that a copy may share the function.
 
@@ -263,13 +256,4 @@ def is_plain(function: types.FunctionType, seen: set[int]) -> bool:
         if isinstance(content, types.FunctionType)
         else is_constant(content) or (isinstance(content, gym.Space) and not generators_of(content))
         for content in held
-    )
-
-
-@functools.lru_cache(maxsize=1024)
-def rebinds(code: types.CodeType) -> bool:
-    """Whether the function changes a variable of the function around it (``nonlocal``)."""
-    return any(
-        step.opname in ("STORE_DEREF", "DELETE_DEREF") and step.argval in code.co_freevars
-        for step in dis.get_instructions(code)
     )

@@ -38,6 +38,9 @@ def test_a_model_is_told_knobs_goal_and_windows():
         ('```json\n{"slice_ms": 1}\n```', {"slice_ms": 1}),
         ('Not {"slice_ms": 99} but {"slice_ms": 2.5}, {that is it.', {"slice_ms": 2.5}),
         ("{}", {"slice_ms": 32.0}),
+        ('{"slice_ms": "3"}', {"slice_ms": 3}),
+        ('{"slice_ms": 2.5} is better than {}', {"slice_ms": 2.5}),
+        ('{"slice_ms": 2.5, "reason": "shorter slices, such as 1"}', {"slice_ms": 2.5}),
     ],
 )
 def test_the_last_setting_of_an_answer_counts(answer, setting):
@@ -51,7 +54,10 @@ def test_the_last_setting_of_an_answer_counts(answer, setting):
         ('{"slice": 3.0}', "there is no knob 'slice'; there are slice_ms"),
         ('{"slice_ms": 0.01}', "slice_ms lies between 0.1 and 100, and 0.01 does not"),
         ('{"slice_ms": NaN}', "slice_ms lies between 0.1 and 100, and nan does not"),
-        ('{"slice_ms": "3"}', "slice_ms is a number, not '3'"),
+        ('{"slice_ms": "3 ms"}', "slice_ms is a number, not '3 ms'"),
+        ('{"slice_ms": "true"}', "slice_ms is a number, not 'true'"),
+        ('{"slice_ms": 2.5, "others": {}}', "there is no knob 'others'"),
+        ('{"slice_ms": 2.5, "reason": 1}', "there is no knob 'reason'"),
     ],
 )
 def test_what_cannot_be_used_is_sent_back_with_the_reason(answer, wrong):

@@ -152,7 +152,7 @@ def test_what_is_in_another_form_is_quoted(body, message):
 def test_bodies_that_are_no_stream_are_quoted():
     for body, content_type, message in (
         (b"<html>Log in</html>", "text/html", "text/html"),
-        (b'{"message":{"content":"hi"},"done":true}\n', "application/x-ndjson", "x-ndjson"),
+        (b'{"message":{"content":"hi"},"done":true}\n', "application/x-ndjson", "'done': True"),
         (b'{"detail":"not found"}', "application/json", "not found"),
     ):
         with serving(body, content_type=content_type) as (_, url), ChatModel("m", base_url=url) as model:

@@ -8,6 +8,8 @@ import json
 import os
 import socket
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -401,12 +403,20 @@ def test_names_of_several_servers_can_be_told_from_those_of_their_tools(name):
 def test_clients_by_http_have_servers_of_their_own(bench):
     async def main() -> None:
         port = free_port()
-        process = await asyncio.create_subprocess_exec(
-            *bench.command("--http", str(port)), cwd=ROOT, env=os.environ | {"LOG": str(bench.log)}
-        )
+
+        async def started() -> asyncio.subprocess.Process:
+            (bench.folder / "rules.toml").write_text(RULES)
+            command, env = bench.command("--http", str(port)), os.environ | {"LOG": str(bench.log)}
+            process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=env)
+            await reachable(port)
+            return process
+
+        process = await started()
         try:
             address = f"http://127.0.0.1:{port}/mcp"
-            await reachable(port)
+            with pytest.raises(urllib.error.HTTPError, match="400"):  # and no server is started for a browser
+                await asyncio.to_thread(urllib.request.urlopen, address)
+            assert psutil.Process(process.pid).children() == []
             async with Client(address) as one, Client(address) as two:
                 await structured(one, "write_note", customer="C", note="of one")
                 assert (await structured(one, "read_customer", customer="C"))["note"] == "of one"
@@ -418,6 +428,10 @@ def test_clients_by_http_have_servers_of_their_own(bench):
             async with bench.proxied(server=()) as client:  # a server that is reached by HTTP
                 assert (await structured(client, "read_customer", customer="C"))["note"] == ""
                 assert (await client.call_tool("read_ticket", {})).is_error
+                process.terminate()
+                await process.wait()
+                process = await started()  # and knows no session any more
+                assert (await structured(client, "read_ticket", ticket="T"))["customer"] == "C-T"
         finally:
             process.terminate()
             await process.wait()
@@ -427,7 +441,7 @@ def test_clients_by_http_have_servers_of_their_own(bench):
         command_line, ["mcp-proxy", "status", "--state", str(bench.folder / "state"), "--json", "-"]
     )
     own, served = sorted(each["calls"] for each in json.loads(done.stdout)["servers"])
-    assert own == 2 and served >= 5  # what the first proxy calls ahead is a call of the second
+    assert own == 3 and served >= 6  # what the first proxy calls ahead is a call of the second
 
 
 async def serving(proxy: int, servers: int) -> None:
@@ -489,10 +503,13 @@ def test_a_wrong_file_says_where_and_what_is_right(tmp_path, text, message):
         ("uvx mcp-server-git --repository .", "mcp-server-git"),
         ("python -m mcp_server_time", "mcp_server_time"),
         ("/usr/bin/env node build/index.js", "index"),
-        ("docker run -i --rm mcp/fetch", "fetch"),
+        ("docker run -i --rm -e KEY=a/b mcp/fetch:latest", "fetch"),
+        ("cmd /c npx.cmd -y server-x", "server-x"),
+        ("env TOKEN=/dev/null python3.12 server.py", "server"),
+        ("node build/main.mjs", "main"),
         ("./my-server.py", "my-server"),
     ],
-    ids=lambda text: text.split()[-1].strip("./@").replace("/", "-"),
+    ids=lambda text: text.split()[-1].strip("./@").replace("/", "-").replace(":", "-"),
 )
 def test_a_server_is_named_after_its_package_or_program(command, name):
     assert server_name(command.split()) == name

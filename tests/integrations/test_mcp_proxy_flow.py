@@ -38,6 +38,15 @@ for line in sys.stdin:
     print(json.dumps({"id": message["id"], "result": len(message["params"]["fill"])}), flush=True)
 """
 
+#: Answers each call with five megabytes.
+GENEROUS = """
+import json, sys
+open(sys.argv[1] + ".begun", "w")
+for line in sys.stdin:
+    result = {"content": [{"type": "text", "text": "x" * 5_000_000}]}
+    print(json.dumps({"id": json.loads(line)["id"], "result": result}), flush=True)
+"""
+
 
 async def standstill(amount: Callable[[], float]) -> float:
     """The amount, once it is not nothing and does not change for a moment."""
@@ -48,11 +57,11 @@ async def standstill(amount: Callable[[], float]) -> float:
     return now
 
 
-async def started(folder: Path, code: str) -> asyncio.subprocess.Process:
+async def started(folder: Path, code: str, *options: str) -> asyncio.subprocess.Process:
     """A proxy whose server has begun."""
-    command = proxy(folder, command=(sys.executable, "-S", "-c", code, str(folder / "file")))
+    command = proxy(folder, *options, command=(sys.executable, "-S", "-c", code, str(folder / "file")))
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=MEGABYTE)
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=16 * MEGABYTE)
     while not (folder / "file.begun").exists():  # noqa: ASYNC110  (another process makes the file)
         await asyncio.sleep(0.01)
     return process
@@ -128,5 +137,22 @@ def test_a_client_that_is_gone_is_noticed_while_the_server_does_not_read(tmp_pat
         process.stdout._transport.close()  # type: ignore[attr-defined]
         assert await process.wait() == 0
         assert servers and not any(each.is_running() for each in servers)
+
+    run(main)
+
+
+def test_of_long_results_not_all_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "rules.toml").write_text('[tools.t]\neffect = "read"\n')
+
+    async def main() -> None:
+        process = await started(tmp_path, GENEROUS, "--config", str(tmp_path / "rules.toml"))
+        assert process.stdin is not None and process.stdout is not None
+        for number in range(60):
+            call = {"id": number, "method": "tools/call", "params": {"name": "t", "arguments": {"n": number}}}
+            process.stdin.write(json.dumps(call).encode() + b"\n")
+            assert len(await process.stdout.readline()) > 5_000_000
+        assert psutil.Process(process.pid).memory_info().rss < 60 * 5_000_000
+        process.stdin.close()
+        assert await process.wait() == 0
 
     run(main)

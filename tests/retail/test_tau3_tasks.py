@@ -232,6 +232,11 @@ class TestJudge:
         with pytest.raises(HandlerFailed, match="the judge answered 'Fine.'"):
             judge(JudgeQuery((), ("It was polite.",)), CancelToken())
 
+    def test_a_chat_model_that_contradicts_itself(self):
+        answers = iter(["1: polite: true\n1: rude: false", "**1**: polite: **true**"])
+        judge = ChatJudge(lambda query, cancel: Completion(text=next(answers)))
+        assert judge(JudgeQuery((), ("It was polite.",)), CancelToken()) == (True,)
+
 
 def test_the_command_writes_outputs_as_values(tmp_path, capsys):
     wrong = {"name": "get_user_details", "arguments": {"user_id": "bob"}}

@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
+from spec_envs import Call, CallEnv
 from spec_envs.errors import EnvClosed
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.values import key_of
@@ -254,3 +255,67 @@ def test_closing_ends_the_call_under_way(method: str):
         assert world.cancelled == env.statistics.calls["cancelled"] == 1
 
     run(main)
+
+
+class Forgetful(CallEnv[Any, Any]):
+    """Breaks the third rule: a step changes a list, and catches everything, before its calls are answered."""
+
+    observation_space, action_space = gym.spaces.Discrete(10**9), gym.spaces.Discrete(99)
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.said = list[int]()
+        return 0, {}
+
+    def step(self, action: int) -> Any:
+        self.said.append(action)
+        first = self.ask(Call("world", tuple(self.said)))
+        self.said.append(first)
+        try:
+            second = self.ask(Call("world", tuple(self.said)))
+        except:  # noqa: E722  # what is tested
+            second = -1
+        return first + 31 * second + 1000 * len(self.said), 0.0, len(self.said) >= 12, False, {}
+
+
+class CountsActions(gym.Wrapper[Any, Any, Any, Any]):
+    """Keeps the actions before it makes the step."""
+
+    def reset(self, **options: Any) -> Any:
+        self.actions = list[int]()
+        return super().reset(**options)
+
+    def step(self, action: Any) -> Any:
+        self.actions.append(action)
+        observation, *rest = super().step(action)
+        return observation + len(self.actions), *rest
+
+
+def say(query: Any) -> int:
+    return sum(query) % 7
+
+
+@pytest.mark.parametrize("options", [{"max_inflight": 0}, {}, {"guard": False}], ids=["plain", "guarded", "ahead"])
+def test_what_a_step_changes_before_its_calls_are_answered_is_put_back(options: dict[str, Any]) -> None:
+    def factory() -> Any:
+        return CountsActions(Forgetful({"world": say}))
+
+    def decide(observation: Any) -> int:
+        return int(observation) % 5
+
+    async def awaited() -> list[Any]:
+        async with AsyncSpeculativeWrapper(factory(), decide, **options) as env:
+            observation, _ = await env.reset(seed=0)
+            seen, done = [observation], False
+            while not done:
+                observation, _, done, _, _ = await env.step(await env.act(observation))
+                seen.append(observation)
+        return seen
+
+    env = factory()
+    observation, done = env.reset(seed=0)[0], False
+    expected = [observation]
+    while not done:
+        observation, _, done, _, _ = env.step(decide(observation))
+        expected.append(observation)
+    assert asyncio.run(awaited()) == expected

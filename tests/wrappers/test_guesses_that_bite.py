@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import threading
@@ -138,10 +139,18 @@ def _raising(error: BaseException) -> Callable[[], Any]:
     return give
 
 
+class ShowsNothing(Exception):
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+    __str__ = __repr__
+
+
 BROKEN: dict[str, tuple[Callable[[], Any], str]] = {
     "raises": (_raising(ValueError("no idea")), "no idea"),
     "exits": (_raising(SystemExit(3)), r"SystemExit\(3\)"),
     "raises KeyboardInterrupt": (_raising(KeyboardInterrupt()), r"KeyboardInterrupt\(\)"),
+    "raises what cannot be shown": (_raising(ShowsNothing()), "<ShowsNothing, repr: RuntimeError>"),
     "raises GeneratorExit": (_raising(GeneratorExit()), r"GeneratorExit\(\)"),
     "a list of numbers": (lambda: [1], "returned 1; a guesser returns a sequence of Guess"),
     "a list of pairs": (lambda: [(1, 0.9)], r"returned \(1, 0.9\)"),
@@ -170,6 +179,15 @@ def test_a_broken_guesser_is_told_once_with_its_message(name: str, runtime: str)
     assert statistics.guesses["failed"] > 0
     assert list(statistics.guess_errors) == ["world"]
     assert f"failed    {statistics.guesses['failed']} calls of guessers" in str(statistics)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_of_guesses_without_end_the_first_are_taken(runtime: str) -> None:
+    guesser = Gives(lambda: (Guess(number, 0.01) for number in itertools.count()))
+    env = make(slow_fake(0.01), guessers={"world": guesser}, runtime=runtime)
+    assert play(env, env.act, 3) == play(FakeEnv(), choose, 3)
+    env.close()
+    assert env.statistics.guesses["done"] > 0
 
 
 class Prefetches:

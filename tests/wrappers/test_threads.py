@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import signal
 import threading
 import warnings
@@ -13,9 +14,13 @@ import pytest
 from spec_envs import Call, CancelToken, Effect, Guess
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.wrappers import HandlerLimit, Limits, SpeculativeWrapper, ThreadRuntime
+from spec_envs.wrappers.runtimes.base import Job
 from tests.wrappers.loops import PERFECT, Answers, choose, play
 
 SAFETY_S = 30.0
+
+
+VARIABLE: contextvars.ContextVar[int] = contextvars.ContextVar("VARIABLE", default=0)
 
 
 def wait_for(event: threading.Event) -> None:
@@ -353,3 +358,26 @@ def test_threads_are_bounded_and_end_with_close():
         assert len(workers()) <= 4 * (2 + 3 + 1)
     env.close()
     assert workers() == []
+
+
+def test_workers_have_the_context_variables_of_whoever_starts_a_job() -> None:
+    runtime, seen, over = ThreadRuntime(), list[int](), threading.Event()
+
+    def function(token: CancelToken) -> int:
+        VARIABLE.set(VARIABLE.get() + 1)  # nobody else sees it
+        return VARIABLE.get()
+
+    def deliver(value: Any, error: BaseException | None) -> None:
+        seen.extend((value, VARIABLE.get()))
+        if len(seen) == 4:
+            over.set()
+        else:
+            runtime.spawn(Job("second", function, deliver, runtime.token()))
+
+    variables = contextvars.copy_context()
+    variables.run(VARIABLE.set, 7)
+    variables.run(lambda: runtime.spawn(Job("first", function, deliver, runtime.token())))
+    wait_for(over)
+    runtime.close()
+    assert seen == [8, 7, 8, 7]
+    assert VARIABLE.get() == 0

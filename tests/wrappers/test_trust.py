@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
 import itertools
 import random
@@ -179,6 +180,38 @@ class ModuleArray(Walk):
         return 1.0
 
 
+def _counter() -> Any:
+    count = 0
+
+    def counted() -> int:
+        nonlocal count
+        count += 1
+        return count
+
+    return counted
+
+
+COUNTED = _counter()
+LEGACY_DRAWS = np.random.RandomState(4)
+NUMBERS = array.array("l", [0])
+
+
+class ModuleClosure(Walk):
+    def draw(self):
+        return COUNTED() * 0 + 1.0
+
+
+class ModuleRandomState(Walk):
+    def draw(self):
+        return LEGACY_DRAWS.random_sample() * 0 + 1.0
+
+
+class ModuleNumbers(Walk):
+    def draw(self):
+        NUMBERS[0] += 1
+        return 1.0
+
+
 class Handle(Walk):
     """Keeps its state behind a number, as physics clients do."""
 
@@ -244,6 +277,9 @@ NOT_INDEPENDENT: dict[type[Walk], str] = {
     ModuleDict: r"its steps change tests\.wrappers\.test_trust\.SETTINGS",
     ModuleGenerator: r"its steps change tests\.wrappers\.test_trust\.SHARED_DRAWS",
     ModuleArray: r"its steps change tests\.wrappers\.test_trust\.BUFFER",
+    ModuleClosure: r"its steps change tests\.wrappers\.test_trust\.COUNTED",
+    ModuleRandomState: r"its steps change tests\.wrappers\.test_trust\.LEGACY_DRAWS",
+    ModuleNumbers: r"its steps change tests\.wrappers\.test_trust\.NUMBERS",
     Handle: r"its steps change tests\.wrappers\.test_trust\.WORLD",
     Numbered: r"Numbered\.numbers key \d+ is the id\(\) of another part",
     NumberedList: r"NumberedList\.numbers\[0\]\[1\] is the id\(\) of another part",
@@ -431,6 +467,116 @@ def test_an_environment_whose_steps_act_on_the_outside_world_says_so():
     with wrapped(gym.wrappers.TimeLimit(env, 100)) as speculative:
         assert speculative_episode(speculative) == plain_episode(Robot())
         assert speculative.statistics.rehearsal == "none" and env.t == 30
+
+
+# --- steps of forks that raise errors ---------------------------------------------------------------------------
+
+
+class Stumbles(Walk):
+    """Fails now and then, and has changed by then."""
+
+    def draw(self):
+        if self.t % 4 == 2:
+            self.x += 0.5
+            raise ValueError(f"stumbled at {self.t}")
+        return self.np_random.random()
+
+
+BY_ID: dict[int, float] = {}
+
+
+class KeptById(Walk):
+    """Keeps its state where its fork does not find it."""
+
+    def reset(self, *, seed=None, options=None):
+        BY_ID[id(self)] = 0.0
+        return super().reset(seed=seed)
+
+    def draw(self):
+        BY_ID[id(self)] += 1.0
+        return BY_ID[id(self)]
+
+
+def episode_with_errors(env: Any, decide: Any, seed: int) -> list[Any]:
+    observation, done, seen = env.reset(seed=seed)[0], False, list[Any]()
+    while not done:
+        try:
+            observation, reward, done, _, _ = env.step(decide(observation))
+            seen.append((observation.tolist(), reward))
+        except ValueError as error:
+            seen.append(str(error))
+    return seen
+
+
+@pytest.mark.parametrize("runtime", ["simulation", "threads"])
+def test_after_a_step_that_failed_the_episode_goes_on_from_what_it_left(runtime):
+    with wrapped(Stumbles(), runtime=runtime) as env:
+        for seed in range(2):
+            expected = episode_with_errors(Stumbles(), act, seed)
+            assert episode_with_errors(env, env.act, seed) == expected
+
+
+def test_a_step_that_fails_on_forks_alone_is_made_by_the_environment_itself():
+    env = KeptById()
+    with wrapped(env) as speculative:
+        with pytest.warns(RuntimeWarning, match="a fork of it has raised KeyError.*environment itself can"):
+            assert speculative_episode(speculative) == plain_episode(KeptById())
+        assert speculative.env is env
+
+
+# --- values that cannot be copied -------------------------------------------------------------------------------
+
+
+class Shows(Walk):
+    """Returns something that cannot be copied, from a step on."""
+
+    shown, since = "info", 0
+
+    def step(self, action):
+        observation, reward, terminated, truncated, info = super().step(action)
+        made = (i for i in range(3)) if self.t >= self.since else None
+        if self.shown == "info":
+            return observation, reward, terminated, truncated, {"made": made}
+        return {"x": observation, "made": made}, reward, terminated, truncated, info
+
+    def reset(self, *, seed=None, options=None):
+        observation, _ = super().reset(seed=seed)
+        return (observation if self.shown == "info" else {"x": observation, "made": None}), {}
+
+
+def test_an_info_that_cannot_be_copied_is_the_users_as_it_is():
+    with wrapped(Shows()) as env:
+        env.reset(seed=0)
+        for _ in range(3):
+            assert list(env.step(0)[-1]["made"]) == [0, 1, 2]
+        assert env.statistics.proofs == 2
+
+
+class ShowsLate(Shows):
+    shown, since = "observation", 8
+
+
+def test_where_an_observation_cannot_be_copied_the_episode_goes_on_plainly():
+    def decide(observation: Any) -> int:
+        return act(observation["x"])
+
+    plain = ShowsLate()
+    observation, done, expected = plain.reset(seed=0)[0], False, []
+    while not done:
+        observation, reward, done, _, _ = plain.step(decide(observation))
+        expected.append((observation["x"].tolist(), reward))
+    with SpeculativeWrapper(
+        ShowsLate(), with_latency(decide, 1.0), guessers={"policy": Both()}, runtime="simulation"
+    ) as env:
+        observation, done, seen = env.reset(seed=0)[0], False, []
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            while not done:
+                observation, reward, done, _, _ = env.step(env.act(observation))
+                seen.append((observation["x"].tolist(), reward))
+        assert seen == expected
+        ends = [str(each.message) for each in told if "speculation on this environment ends here" in str(each.message)]
+        assert len(ends) == 1 and "builtins.generator" in ends[0]
 
 
 # --- forks that fail in the middle of an episode --------------------------------------------------------------------

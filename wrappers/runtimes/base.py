@@ -5,6 +5,7 @@ and ``simulation`` (one thread, a virtual clock). The speculation tree's driver,
 ``LastWriteWins`` run, await and cancel all their calls on them.
 """
 
+import contextvars
 import dataclasses
 import dis
 import threading
@@ -62,6 +63,9 @@ class Job:
     deliver: Callable[[Any, BaseException | None], None]
     token: CancelToken
     is_async: bool = False
+    #: The context variables of whoever has started the job, since worker threads have none of their own: the precision
+    #: of ``decimal`` and numpy's treatment of errors are such variables.
+    context: contextvars.Context = dataclasses.field(default_factory=contextvars.copy_context)
 
 
 def outcome_of(job: Job) -> tuple[Any, BaseException | None]:

@@ -132,10 +132,10 @@ class ThreadRuntime(NotPicklable):
         """Run a worker, from its first job until the worker is idle for long or the runtime is closed."""
         while job is not None:
             threading.current_thread().name = _PREFIX + job.name
-            value, error = outcome_of(job)
+            value, error = job.context.copy().run(outcome_of, job)  # what it sets there is its own
             with self._guard:
                 self._num_idle += 1  # before the worker delivers, so that the delivery can give it the next job
-            job.deliver(value, error)
+            job.context.run(job.deliver, value, error)  # which may start jobs, with the same variables
             job = self._next_job()
         if self._closed:
             ThreadRuntime._closed_at = self.now()

@@ -3,8 +3,9 @@
 The environment's calls are awaited outside of the environment. Where the code comes to a call without a response yet,
 the code is left, as on a fork, and is run again from its beginning with one more response. The three rules of
 ``CallEnv`` make that safe: a step is deterministic, draws from the environment's own generator, whose state is put
-back, and changes nothing before its last call is answered. Wrappers around the environment may have changed by then (a
-counter, a flag), so the attributes of every layer are put back too.
+back, and changes nothing before its last call is answered. What environments change all the same, and wrappers around
+them (a counter, a list), is put back too: where attributes can only be set, they are set again; where one may change in
+place, forks try the step until all of its calls have answers.
 """
 
 import dataclasses
@@ -15,7 +16,10 @@ import gymnasium as gym
 
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
-from spec_envs.errors import CallPending, NotForkable
+from spec_envs.errors import CallPending, NotCopyable, NotForkable
+from spec_envs.forking import fork
+from spec_envs.forking.kinds import shared_by_wrappers
+from spec_envs.immutable import ATOMS
 from spec_envs.values import own_copy
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Method, Transition
 
@@ -52,24 +56,75 @@ async def run_awaited(
     if not isinstance(unwrapped, CallEnv):
         return method(env)
     answers = [] if answers is None else answers
+    trying = _changes_in_place(env)
     while True:
-        put_back = _snapshot(env, unwrapped)
         known = _KnownAnswers(answers)
-        unwrapped.answer_with(known)
+        on = _fork_of(env) if trying else env
+        put_back = _snapshot(env, unwrapped) if on is env else None
         try:
-            return method(env)
-        except CallPending as pending:
-            call = pending.call
-        finally:
-            unwrapped.answer_with(None)
-        put_back()
-        if known.count < len(answers) and not answers[known.count].foreseen:
-            raise NotForkable(
-                f"{env} asked for {call} where it had asked for {answers[known.count].call}, in the same state and "
-                f"after the same responses; on an event loop a step has to be a function of these"
-            )
+            transition = _run(on, method, known)
+        except Exception:
+            if on is env:
+                raise
+            trying = False  # the environment itself meets the error, or goes without it
+            continue
+        if known.pending is None:
+            if transition is not None and on is env:
+                return transition
+            trying = False
+            continue
+        if put_back is not None:
+            put_back()
+        known.check(env)
         del answers[known.count :]
-        answers.append(await _outcome(call, answers, answer))
+        answers.append(await _outcome(known.pending, answers, answer))
+
+
+def _run(env: AnyEnv, method: Method, known: "_KnownAnswers") -> Transition | None:
+    """Run ``method`` until it ends, or comes to a call that has no answer; then ``known`` has this call."""
+    unwrapped = env.unwrapped
+    assert isinstance(unwrapped, CallEnv)
+    unwrapped.answer_with(known)
+    try:
+        return method(env)
+    except CallPending:
+        return None
+    except Exception:
+        if known.pending is None:
+            raise
+        return None  # it comes from going on without an answer
+    finally:
+        unwrapped.answer_with(None)
+
+
+def _fork_of(env: AnyEnv) -> AnyEnv:
+    """A fork of ``env``; ``env`` itself where it cannot be forked."""
+    try:
+        return fork(env)
+    except NotForkable:
+        return env
+
+
+#: The attributes of environments that nothing changes in place.
+_KEPT = frozenset({"env", "handlers", "action_space", "observation_space", "metadata", "spec", "_np_random", "_shared"})
+
+
+def _changes_in_place(env: AnyEnv) -> bool:
+    """Whether a layer has an attribute that may change without being set, such as a list."""
+    for layer in (env.unwrapped, *_wrappers(env)):
+        kept = _KEPT | layer.shared_on_fork if isinstance(layer, CallEnv) else shared_by_wrappers(type(layer)) | {"env"}
+        if any(
+            type(value) not in ATOMS and name not in kept and _may_change(value) for name, value in vars(layer).items()
+        ):
+            return True
+    return False
+
+
+def _may_change(value: Any) -> bool:
+    try:
+        return type(value) in (list, dict, set) or own_copy(value) is not value
+    except NotCopyable:
+        return True
 
 
 def _snapshot(env: AnyEnv, unwrapped: CallEnv[Any, Any]) -> Callable[[], None]:
@@ -103,17 +158,36 @@ async def _outcome(
 
 
 class _KnownAnswers:
-    """Gives the known answers in order and counts them; raises ``CallPending`` at the first call without an answer."""
+    """Gives the known answers in order and counts them; raises ``CallPending`` at the first call without an answer.
+
+    Attributes:
+        count: How many answers were given.
+        pending: That call, also where the environment has caught the exception and gone on (``except:``).
+    """
 
     def __init__(self, answers: list[Answered]) -> None:
         self._answers = answers
         self.count = 0
+        self.pending: Call | None = None
 
     def __call__(self, call: Call) -> Any:
-        if self.count == len(self._answers) or self._answers[self.count].call != call:
+        if self.pending is not None or self.count == len(self._answers) or self._answers[self.count].call != call:
+            self.pending = self.pending or call
             raise CallPending(call)
         answered = self._answers[self.count]
         self.count += 1
         if answered.error is not None:
             raise answered.error
         return own_copy(answered.response)
+
+    def check(self, env: AnyEnv) -> None:
+        """Check that the call without an answer is the one that was asked for before, if there was one.
+
+        Raises:
+            NotForkable: It is another one.
+        """
+        if self.count < len(self._answers) and not self._answers[self.count].foreseen:
+            raise NotForkable(
+                f"{env} asked for {self.pending} where it had asked for {self._answers[self.count].call}, in the same "
+                f"state and after the same responses; on an event loop a step has to be a function of these"
+            )

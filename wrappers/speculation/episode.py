@@ -154,11 +154,15 @@ def _attempt(
     twin = fork(env)
     unwrapped = twin.unwrapped
     assert isinstance(unwrapped, CallEnv)
-    unwrapped.answer_with(Script(responses))
+    script = Script(responses)
+    unwrapped.answer_with(script)
     try:
         transition = method(twin)
-    except CallPending as pending:
-        return Acting(env, agent, method, responses, pending.call, began)
+    except (Exception, CallPending):
+        if script.pending is None:
+            raise
+    if script.pending is not None:  # also where the step has caught the exception, and has gone on
+        return Acting(env, agent, method, responses, script.pending, began)
     return Deciding(twin, agent, transition)
 
 

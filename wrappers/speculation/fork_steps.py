@@ -4,6 +4,7 @@
 the episode, too. Such a step is found by what it has moved, the generator is set back, and no fork makes a step again.
 """
 
+import collections
 import threading
 import warnings
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition
 
 #: How often a step is seen to move a generator until the step is blamed, and not another thread.
 _TIMES = 3
+#: How many forks are kept whose step has raised an error.
+_LATEST = 8
 
 _T = TypeVar("_T")
 
@@ -37,6 +40,7 @@ class ForkSteps(NotPicklable):
         self._is_held = False
         self._before: GlobalGenerators | None = None  # when the first of the steps under way began
         self._refusal: str | None = None
+        self._left: collections.deque[tuple[Exception, AnyEnv]] = collections.deque(maxlen=_LATEST)
 
     def step(self, env: AnyEnv, action: Any) -> tuple[AnyEnv, Transition]:
         """A fork of ``env`` that has made a step, and what the step returned.
@@ -57,8 +61,13 @@ class ForkSteps(NotPicklable):
         else:
             twin, result = self._inquire(env, action)
         if isinstance(result, Exception):
+            self._left.append((result, twin))
             raise result
         return twin, result
+
+    def left_by(self, error: Exception) -> AnyEnv | None:
+        """The fork as the step has left it that has raised ``error``; ``None`` where that is not known any more."""
+        return next((twin for raised, twin in tuple(self._left) if raised is error), None)
 
     def __enter__(self) -> None:
         with self._lock:  # not the condition, and not wait_for: every plain step comes here

@@ -78,7 +78,7 @@ class Guessing:
         token.may_spend = may_spend
 
         def early(guesses: Any) -> None:
-            known = owned_guesses(guesser, guesses)[: self._k]
+            known = owned_guesses(guesser, guesses, self._k)
             self._runtime.meanwhile(token, lambda: self._deliver(lambda now: guessed_early(known, now)))
 
         def guessed_early(guesses: Sequence[Guess], now: float) -> list[Command]:
@@ -88,11 +88,11 @@ class Guessing:
 
         def function(cancel: CancelToken) -> Sequence[Guess]:
             with contained():
-                return owned_guesses(guesser, called.guess(call.owned(), self._k, cancel, early))[: self._k]
+                return owned_guesses(guesser, called.guess(call.owned(), self._k, cancel, early), self._k)
 
         async def function_async(cancel: CancelToken) -> Sequence[Guess]:
             with contained():
-                return owned_guesses(guesser, await called.guess(call.owned(), self._k, cancel, early))[: self._k]
+                return owned_guesses(guesser, await called.guess(call.owned(), self._k, cancel, early), self._k)
 
         def guessed(guesses: Any, error: BaseException | None, now: float) -> list[Command]:
             self._ledger.guessed(now, node, token, error)

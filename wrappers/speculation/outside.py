@@ -3,7 +3,10 @@
 Forks share this state, so an environment whose steps change it cannot be speculated on.
 """
 
+import array
 import collections
+import copyreg
+import ctypes
 import itertools
 import random
 import sys
@@ -14,6 +17,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from spec_envs.functions import contents_of
 from spec_envs.wrappers.speculation.global_generators import GlobalGenerators
 
 #: Of one attribute of a class or module, and of the environment when its classes are looked for.
@@ -129,11 +133,18 @@ class _Digest:
             return ("value", kind, repr(value.getstate()))
         if isinstance(value, np.random.Generator):
             return ("value", kind, repr(value.bit_generator.state))
+        if isinstance(value, np.random.RandomState):
+            return ("value", kind, repr(value.get_state(legacy=False)))
+        if kind is array.array or isinstance(value, (ctypes.Array, ctypes.Structure, ctypes._SimpleCData)):
+            return ("value", kind, bytes(memoryview(value).cast("B")))
         if kind is types.FunctionType:
-            kept = (value.__defaults__, value.__kwdefaults__, {**value.__dict__})
+            closed_over = tuple(content for cell in value.__closure__ or () for content in contents_of(cell))
+            kept = (value.__defaults__, value.__kwdefaults__, {**value.__dict__}, closed_over)
             return ("items", kind, tuple(map(self.of, kept)))
         if _is_instance(value) and hasattr(value, "__dict__"):
             return ("dict", kind, {name: self.of(x) for name, x in vars(value).items()})
+        if slots := copyreg._slotnames(kind):  # type: ignore[attr-defined]  # caches them in the class
+            return ("dict", kind, {name: self.of(getattr(value, name, None)) for name in slots})
         return None
 
 

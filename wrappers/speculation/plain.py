@@ -12,14 +12,22 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from spec_envs.calls import Call
-from spec_envs.errors import EnvClosed
+from spec_envs.errors import EnvClosed, NotCopyable
 from spec_envs.handling import NOTHING, CancelToken, Handler, Usage, answered, is_async
 from spec_envs.values import own_copy
 from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.runtimes.base import Job, Runtime
 from spec_envs.wrappers.speculation.episode import STEP, Deciding, Stepped
 from spec_envs.wrappers.speculation.ledger import Ledger
-from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Method, Transition, action_of, private_copy
+from spec_envs.wrappers.speculation.transitions import (
+    POLICY,
+    AnyEnv,
+    Method,
+    Transition,
+    action_of,
+    private_copy,
+    private_copy_or_itself,
+)
 
 #: The number of calls that are remembered, for the tree to know how long calls take that are alone.
 _MADE = 32
@@ -138,22 +146,34 @@ class PlainSteps:
             self._keep(call.handler, call, response)
         return own_copy(response)
 
-    def step(self, env: AnyEnv, method: Method) -> tuple[Transition, Transition]:
+    def step(
+        self, env: AnyEnv, method: Method, uncopied: Callable[[NotCopyable], None]
+    ) -> tuple[Transition, Transition]:
         """Make the step of an environment that does not ask for calls: the step itself is the call.
 
+        Args:
+            env: The environment.
+            method: The step.
+            uncopied: Is told where the observation cannot be copied.
+
         Returns:
-            What the step has returned, and a private copy of it.
+            What the step has returned, and a private copy of it; the same twice where it cannot be copied.
         """
         if STEP in self._quotas:
             stepped = self._run(STEP, lambda cancel: Stepped(env, method(env)), None).transition
-            return stepped, private_copy(stepped)
+            return stepped, private_copy_or_itself(stepped, uncopied)
         started_at = self._now()
         try:
             transition = method(env)
         except BaseException as error:
             self._failed(STEP, started_at, NOTHING, None, error)
             raise
-        ended_at, own = self._now(), private_copy(transition)
+        ended_at = self._now()
+        try:  # not private_copy_or_itself: each call of a function counts here
+            own = private_copy(transition)
+        except NotCopyable as error:
+            uncopied(error)
+            own = transition
         self.step_s = ended_at - started_at
         self._ledger.played((STEP, started_at, ended_at, NOTHING, None, own, True))
         self.made.append((STEP, self.step_s, NOTHING))

@@ -102,6 +102,6 @@ def outcome_of(transition: Transition) -> dict[str, Hashable]:
     for name, value in fields.items():
         try:
             outcome[name] = key_of(value)
-        except TypeError:
+        except Exception:  # it has no key, or holds itself
             continue
     return outcome

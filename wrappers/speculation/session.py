@@ -34,7 +34,7 @@ from spec_envs.wrappers.speculation.transitions import (
     Method,
     Transition,
     action_of,
-    private_copy,
+    private_copy_or_itself,
     same_action,
     stepping,
     within,
@@ -65,17 +65,13 @@ class Session(Lifetime):
         is_plain: Whether the episode is played without forks and without the tree now; on an event loop, steps that ask
             for no calls have to be quick for it.
         base: The snapshot in which the step or reset under way began.
-
-    Raises:
-        NotForkable: ``env`` cannot be copied faithfully.
-        UnknownHandler: A guesser or a prefetcher is for a handler that does not exist.
     """
 
     def __init__(self, env: AnyEnv, options: SessionOptions, owner: str, *, on_forks: bool = False) -> None:
         self.trust = Trust(env, options, on_forks=on_forks)
         self.env = self.base = env
         self.asks = isinstance(env.unwrapped, CallEnv)
-        handlers = getattr(env.unwrapped, "handlers", {})
+        handlers = env.unwrapped.handlers if isinstance(env.unwrapped, CallEnv) else {}
         options.check_names(handlers)
         self._agent = options.agent()
         super().__init__(f"{owner}{env}", Ledger(options.trace(env, self.handler)))
@@ -300,18 +296,18 @@ class Session(Lifetime):
         if not agrees:
             self.stop_speculating("a step that was made again on another fork had another outcome", failed=False)
         self._last = stepped.transition
-        return private_copy(stepped.transition)
+        return private_copy_or_itself(stepped.transition, self._stop_for)
 
     def restart(self, transition: Transition, *, own: Transition | None = None, may_refuse: bool = False) -> Transition:
         """Go on from a fork of the real environment, which has returned ``transition``; ``own`` is a copy of it."""
-        self._last = own = own or private_copy(transition)
-        env = self.env if self.is_plain else self._snapshot(may_refuse)
+        self._last = own = own or private_copy_or_itself(transition, self._stop_for)
+        env = self.env if self.is_plain else self.snapshot(may_refuse)
         self._go_on_from(Deciding(env, self._agent, own, self.trust.steps))
         if self.is_plain and self._agent.handler is not None and not own.done:
             self._given = transition.observation
         return transition
 
-    def _snapshot(self, may_refuse: bool) -> AnyEnv:
+    def snapshot(self, may_refuse: bool) -> AnyEnv:
         """A fork of the real environment; the environment itself where it is not forked, from now on or ever."""
         if self.trust.is_plain:
             return self.env
@@ -387,6 +383,10 @@ class Session(Lifetime):
             self.driver.rebase(None)
             self.plain.place = None if place is None else dataclasses.replace(place, env=self.env)
 
+    def _stop_for(self, error: Exception) -> None:
+        if not self.trust.is_plain:
+            self.stop_speculating(str(error), failed=True)
+
     # -- what failed or was interrupted --------------------------------------------------------------------------
 
     def recover(self) -> None:
@@ -403,7 +403,7 @@ class Session(Lifetime):
         try:
             if self.asks:
                 return self.restart(self.run(method, self.answer_plainly))
-            transition, own = self.plain.step(self.env, self.apart(method))
+            transition, own = self.plain.step(self.env, self.apart(method), self._stop_for)
             return self.restart(transition, own=own)
         except BaseException:
             self.step_again_from(root)

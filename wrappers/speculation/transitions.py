@@ -13,6 +13,7 @@ import numpy as np
 from spec_envs.brief import brief, own_form
 from spec_envs.call_env import Answer, CallEnv
 from spec_envs.calls import Effect
+from spec_envs.errors import NotCopyable, NotForkable
 from spec_envs.handling import Handler
 from spec_envs.values import is_flat, own_copy, same
 
@@ -99,12 +100,44 @@ def run_answered(env: AnyEnv, method: Method, answer: Answer) -> Transition:
 
 
 def private_copy(transition: Transition) -> Transition:
-    """Return a copy that its receiver may change: no branch and no query shares an object with the copy."""
+    """Return a copy that its receiver may change: no branch and no query shares an object with the copy.
+
+    An info that cannot be copied is shared.
+
+    Raises:
+        NotCopyable: The observation can change and cannot be copied.
+    """
     observation, reward, terminated, truncated, info = transition
+    if type(reward) is not float:
+        reward = own_copy(reward)
     if not info or (observation is not info and is_flat(info) and _has_no_parts(observation)):  # so they share none
         return Transition(own_copy(observation), reward, terminated, truncated, dict(info or ()))
-    observation, info = own_copy((observation, info))
+    try:
+        observation, info = own_copy((observation, info))
+    except NotCopyable:  # as in the plain loop, the user gets the very info: no policy and no handler sees it
+        observation = own_copy(observation)
     return Transition(observation, reward, terminated, truncated, info)
+
+
+def check_copyable(env: AnyEnv, begun: Transition) -> None:
+    """Check that what the reset of ``env`` has returned can be copied.
+
+    Raises:
+        NotForkable: The observation can change and cannot be copied.
+    """
+    try:
+        private_copy(begun)
+    except NotCopyable as error:
+        raise NotForkable(f"{env} cannot be speculated on: {error}") from error
+
+
+def private_copy_or_itself(transition: Transition, told: Callable[[NotCopyable], None]) -> Transition:
+    """``private_copy``; ``transition`` itself where the observation cannot be copied, once that was ``told``."""
+    try:
+        return private_copy(transition)
+    except NotCopyable as error:
+        told(error)
+        return transition
 
 
 def _has_no_parts(observation: Any) -> bool:

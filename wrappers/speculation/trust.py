@@ -19,7 +19,7 @@ from spec_envs.errors import NotForkable
 from spec_envs.forking import fork
 from spec_envs.wrappers.speculation.fork_steps import ForkSteps
 from spec_envs.wrappers.speculation.rehearsal import outcome_of, rehearse
-from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Transition
+from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Transition, check_copyable
 
 if TYPE_CHECKING:
     from spec_envs.wrappers.speculation.episode import Stepped, Stepping
@@ -62,9 +62,12 @@ class Trust:
         """An episode of ``env`` has begun with ``begun``: rehearse, if that was not done.
 
         Raises:
-            NotForkable: See ``rehearse``.
+            NotForkable: See ``rehearse``; or the observation can change and cannot be copied.
         """
-        if self._must_rehearse and not self.is_plain and not begun.done:
+        if self.is_plain:
+            return
+        check_copyable(env, begun)
+        if self._must_rehearse and not begun.done:
             self._rehearsal = "passed" if rehearse(env, begun) else "too slow"
             self._must_rehearse = False
 

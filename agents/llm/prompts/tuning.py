@@ -1,11 +1,15 @@
 """Prompts for the tuning of a machine, for observations as text (``observation="text"``)."""
 
+import contextlib
 import json
 from typing import Any
 
 from spec_envs.agents.llm.messages import ChatRequest
 from spec_envs.agents.llm.prompts.base import GuessPrompt, Past, PolicyPrompt, best_first, user_message
+from spec_envs.json_files import parsed
 
+#: Under these names a model says why it chooses a setting.
+_REMARKS = ("reason", "reasoning", "thought", "explanation", "rationale", "comment", "why")
 _SYSTEM = "You tune the settings of computers. You change them in large steps first, and keep what has done best."
 
 
@@ -54,12 +58,25 @@ def _setting(text: str, observation: Any) -> str:
     if found is None:
         raise ValueError(f"{text[-200:]!r} holds no JSON object")
     knobs: dict[str, Any] = report["knobs"]
+    found = {name: value for name, value in found.items() if name in knobs or not _is_remark(name, value)}
     if unknown := [name for name in found if name not in knobs]:
         raise ValueError(f"there is no knob {unknown[0]!r}; there are {', '.join(knobs)}")
     setting = {name: found.get(name, now) for name, now in report["windows"][-1]["knobs"].items()}
+    setting = {name: value if "choices" in knobs[name] else _number(value) for name, value in setting.items()}
     for name, value in setting.items():
         _check(name, value, knobs[name])
     return json.dumps(setting)
+
+
+def _is_remark(name: str, value: Any) -> bool:
+    """Whether a value is what the model says about the setting."""
+    return name.lower() in _REMARKS and isinstance(value, str)
+
+
+def _number(value: Any) -> Any:
+    """``value``, or the number that it is as text."""
+    number = parsed(value) if isinstance(value, str) else None
+    return number if type(number) in (int, float) else value
 
 
 def _check(name: str, value: Any, described: dict[str, Any]) -> None:
@@ -74,15 +91,14 @@ def _check(name: str, value: Any, described: dict[str, Any]) -> None:
 
 
 def _last_object(text: str) -> dict[str, Any] | None:
+    """Return the last JSON object that names something; one that names nothing if there is no other."""
     decoder, at = json.JSONDecoder(), text.rfind("{")
-    while at >= 0:
-        try:
-            found = decoder.raw_decode(text, at)[0]
-        except (ValueError, RecursionError):
-            at = text.rfind("{", 0, at)
-            continue
-        return found if isinstance(found, dict) else None
-    return None
+    last: dict[str, Any] | None = None
+    while at >= 0 and not last:
+        with contextlib.suppress(ValueError, RecursionError):
+            last = decoder.raw_decode(text, at)[0]
+        at = text.rfind("{", 0, at)
+    return last
 
 
 #: For ``ChatPolicy``: the next setting, as JSON text.

@@ -248,10 +248,15 @@ class Streams:
         with needed("a server by HTTP behind `spec-envs mcp-proxy`", "mcp"):
             from mcp.client.streamable_http import streamable_http_client
             from mcp.shared._httpx_utils import create_mcp_http_client
+            from mcp.types import jsonrpc_message_adapter  # noqa: F401  (``send`` needs it; version 1 does not have it)
 
         async with create_mcp_http_client(headers=dict(headers)) as client:
             async with streamable_http_client(url, http_client=client) as (received, sent, *_):
-                yield cls(received, sent)
+                streams = cls(received, sent)
+                try:
+                    yield streams
+                finally:
+                    await streams.close()
 
     @property
     def backlog(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,11 @@ from spec_envs.wrappers.quota import HandlerLimit
 from spec_envs.wrappers.tools import ToolLimits, ToolRule
 
 #: Programs that run another program, whose name is that of the server.
-_RUNNERS = {"npx", "uvx", "bunx", "node", "deno", "python", "python3", "uv", "pipx", "docker", "env", "bun"}
+_RUNNERS = re.compile(
+    r"(npx|npm|pnpm|pnpx|yarn|bunx?|node|deno|tsx|python[\d.]*|uvx?|pipx|docker|podman|env|nice|cmd)(\.exe|\.cmd)?"
+)
+#: Commands of these programs, and a variable that they set.
+_NO_NAME = re.compile(r"run|tool|x|exec|dlx|/c|\w+=.*")
 #: Guesses wait until the client has made no call for this long, unless the file says otherwise.
 _QUIET_S = 0.01
 
@@ -87,10 +92,10 @@ class ProxyConfig:
 def server_name(command: Sequence[str]) -> str:
     """A name for the server that ``command`` runs: that of its package, module or program."""
     for word in command:
-        plain = Path(word).name.partition("@")[0] or Path(word).name
-        if word.startswith("-") or plain in _RUNNERS or plain in ("run", "tool", "x", "exec"):
+        plain = re.split("[@:]", Path(word).name)[0] or Path(word).name
+        if word.startswith("-") or _RUNNERS.fullmatch(plain) or _NO_NAME.fullmatch(word):
             continue
-        return plain.removesuffix(".py").removesuffix(".js")
+        return re.sub(r"\.(py|[cm]?js|exe)$", "", plain)
     return Path(command[0]).name
 
 

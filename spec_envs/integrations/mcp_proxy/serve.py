@@ -52,10 +52,11 @@ def serve_http(config: ProxyConfig, host: str, port: int) -> None:
     """Serve clients by streamable HTTP at ``http://host:port/mcp``, each with servers of its own, until Ctrl-C.
 
     Raises:
-        DependencyNotInstalled: The extra ``mcp`` is missing.
+        DependencyNotInstalled: The extra ``mcp`` is missing, or too old.
     """
     with needed("`spec-envs mcp-proxy --http`", "mcp"):
         import uvicorn
+        from mcp.types import jsonrpc_message_adapter  # noqa: F401  (sessions need it; version 1 does not have it)
         from starlette.applications import Starlette
         from starlette.routing import Route
 
@@ -99,14 +100,17 @@ class Door:
         from starlette.requests import Request
         from starlette.responses import JSONResponse
 
-        session = Request(scope, receive).headers.get(MCP_SESSION_ID_HEADER)
-        if session is None:
+        request = Request(scope, receive)
+        session = request.headers.get(MCP_SESSION_ID_HEADER)
+        transport = self._transports.get(session or "")
+        if session is None and request.method == "POST":
             await self._first(scope, receive, send)
-        elif (transport := self._transports.get(session)) is not None:
+        elif transport is not None:
             await transport.handle_request(scope, receive, send)
-        else:
-            error = {"code": -32600, "message": "Session not found"}
-            await JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, 404)(scope, receive, send)
+        else:  # also a browser, say, for which no server is to be started
+            status, why = (400, "Missing session ID") if session is None else (404, "Session not found")
+            error = {"code": -32600, "message": why}
+            await JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, status)(scope, receive, send)
 
     async def _first(self, scope: Any, receive: Any, send: Any) -> None:
         """Open a session for a request without a session; if the request is refused, the session is closed."""

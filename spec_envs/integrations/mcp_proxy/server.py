@@ -179,8 +179,23 @@ class Server:
         number = message["id"]
         if message.get("method") == "initialize":
             answered = functools.partial(self._greeted, message, answered)
+        elif self.config.url is not None:
+            answered = functools.partial(self._answered_by_url, message, answered)
         self._answers[number] = answered
         self.send(message, line)
+
+    def _answered_by_url(self, request: Message, answered: Receive, answer: Message, line: bytes | None) -> None:
+        """A server by HTTP that was started again does not know the session: make the request in a new one."""
+        if not _is_of_lost_session(answer) or not self._greeting or self._restart is not None:
+            answered(answer, line)
+            return
+        self._answers[request["id"]] = answered
+        self._unsent.append((request, None))
+        self._restart = asyncio.create_task(self._start_anew())
+
+    async def _start_anew(self) -> None:
+        await self.end()
+        await self._start_again()
 
     def _greeted(self, greeting: Message, answered: Receive, answer: Message, line: bytes | None) -> None:
         if "error" not in answer:  # one that a server refuses would be refused again
@@ -251,9 +266,10 @@ class Server:
 
     async def end(self) -> None:
         """End the server, which is started again for the next message."""
-        channel, self._channel, self._greeting = self._channel, None, []
-        if channel is not None:
+        channel, self._channel = self._channel, None
+        if channel is not None and self._reader is not None:
             await channel.close()
+            await asyncio.wait([self._reader], timeout=_PATIENCE_S)
 
     async def close(self) -> None:
         """End the server."""
@@ -271,6 +287,12 @@ class Server:
 def _is_own(number: Any) -> bool:
     """Whether a request is of the proxy itself."""
     return isinstance(number, str) and number.startswith(OWN_ID)
+
+
+def _is_of_lost_session(answer: Message) -> bool:
+    """Whether a server by HTTP has answered that it does not know the session."""
+    error = answer.get("error")
+    return isinstance(error, dict) and str(error.get("message")).lower() in ("session not found", "session terminated")
 
 
 def _awaited() -> tuple[asyncio.Future[tuple[Message, bytes | None]], Receive]:

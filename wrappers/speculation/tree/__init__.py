@@ -32,6 +32,7 @@ from typing import Any
 from spec_envs.calls import Call, Effect
 from spec_envs.guesses import Guess
 from spec_envs.handling import NOTHING, Usage
+from spec_envs.values import key_or_itself
 from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.speculation.tree.branches import Branches, Canonical, Change
@@ -41,7 +42,7 @@ from spec_envs.wrappers.speculation.tree.commands import Command, Committed, Dis
 from spec_envs.wrappers.speculation.tree.crowding import Crowding
 from spec_envs.wrappers.speculation.tree.dial import Dial
 from spec_envs.wrappers.speculation.tree.limits import Limits
-from spec_envs.wrappers.speculation.tree.nodes import Node, Process, Run, RunState, response_key
+from spec_envs.wrappers.speculation.tree.nodes import Node, Process, Run, RunState
 from spec_envs.wrappers.speculation.tree.places import Places
 from spec_envs.wrappers.speculation.tree.predicting import Predicting
 from spec_envs.wrappers.speculation.tree.queue import Queue, share_of
@@ -195,7 +196,7 @@ class SpeculationTree:
         if root.call is None:
             raise ValueError("the root waits for nothing: the episode has ended")
         self._demanded = False
-        key = response_key(response)
+        key = key_or_itself(response)
         run = root.run if root.answered else None
         if run is not None and run.response is not response and run.key != key:
             run = None

@@ -6,8 +6,9 @@ Pure, like the tree that owns it.
 from collections.abc import Hashable, Iterable, Mapping
 
 from spec_envs.guesses import Guess
+from spec_envs.values import key_or_itself
 from spec_envs.wrappers.estimates import GuesserEstimate
-from spec_envs.wrappers.speculation.tree.nodes import Node, response_key
+from spec_envs.wrappers.speculation.tree.nodes import Node
 
 
 class Claims:
@@ -30,7 +31,7 @@ class Claims:
         """
         merged: dict[Hashable, Guess] = {}
         for guess in guesses:
-            key = response_key(guess.response)
+            key = key_or_itself(guess.response)
             known = merged.get(key)
             merged[key] = (
                 guess if known is None else Guess(known.response, min(1.0, known.probability + guess.probability))

@@ -14,15 +14,6 @@ from typing import Any, Protocol
 
 from spec_envs.calls import Call
 from spec_envs.handling import Handler, Usage
-from spec_envs.values import key_of
-
-
-def response_key(response: Any) -> Hashable:
-    """The key by which responses are compared; a response that has no key equals only itself."""
-    try:
-        return key_of(response)
-    except (Exception, SystemExit, GeneratorExit):  # a guess may be anything: it may contain itself, or have no hash
-        return ("object", id(response))
 
 
 class Process(Protocol):

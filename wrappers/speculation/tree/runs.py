@@ -13,9 +13,10 @@ from typing import Any
 
 from spec_envs.calls import Call
 from spec_envs.handling import Usage
+from spec_envs.values import key_or_itself
 from spec_envs.wrappers.speculation.tree.commands import Cancel, Command, Start
 from spec_envs.wrappers.speculation.tree.limits import Limits
-from spec_envs.wrappers.speculation.tree.nodes import Node, Run, RunState, response_key
+from spec_envs.wrappers.speculation.tree.nodes import Node, Run, RunState
 from spec_envs.wrappers.speculation.tree.places import Places
 from spec_envs.wrappers.speculation.tree.reads import SharedReads
 
@@ -122,7 +123,7 @@ class Runs:
     def responded(self, run: Run, response: Any, usage: Usage, now: float) -> None:
         """The handler of ``run`` has returned. Unless it was cancelled before, ``run`` is now ``DONE``."""
         self._require_in_flight(run)
-        run.response, run.key = response, response_key(response)
+        run.response, run.key = response, key_or_itself(response)
         self._end(run, RunState.DONE, usage, now)
 
     def failed(self, run: Run, error: BaseException, usage: Usage, now: float) -> None:

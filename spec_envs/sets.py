@@ -16,8 +16,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spec_envs.forking.kinds import Uncopyable
-
 _WORD = ctypes.sizeof(ctypes.c_ssize_t)
 _SMALLEST = 8
 _LINEAR_PROBES = 9
@@ -88,7 +86,7 @@ def fill_alike(twin: set[Any], original: set[Any], members: list[Any]) -> None:
     """Put ``members``, the copies of the members of ``original`` in order, into the empty set ``twin``.
 
     Raises:
-        Uncopyable: No set with these members iterates in the order of ``original``.
+        ValueError: No set with these members iterates in the order of ``original``.
     """
     shared = all(map(operator.is_, members, set.__iter__(original)))
     memory = _memory_of(original) if shared else None
@@ -104,14 +102,14 @@ def fill_alike(twin: set[Any], original: set[Any], members: list[Any]) -> None:
         return
     table = table_of(original)
     if table is not None and table.hashes.tolist() != list(map(hash, members)):
-        raise Uncopyable("is a set of objects that hash by identity: its copy iterates in another order")
+        raise ValueError("is a set of objects that hash by identity: its copy iterates in another order")
     if table is not None:
         for detour in _DETOURS:
             set.clear(twin)
             _build(twin, table, members, detour)
             if is_done():
                 return
-    raise Uncopyable("is a set whose copy iterates in another order")
+    raise ValueError("is a set whose copy iterates in another order")
 
 
 def _build(twin: set[Any], table: Table, members: list[Any], detour: int) -> None:
