@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # The oldest pip that may be found is Debian 12's. Its warnings (old pip, caches, mirrors) are not about this project.
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+# Some containers set this. The tests start hundreds of processes, and each would compile all that it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test check conformance installs ray hubs docs page clean check-style check-mypy check-basedpyright check-docs
 .DELETE_ON_ERROR:

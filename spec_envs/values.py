@@ -284,6 +284,8 @@ def _copy_as_reduced(value: Any, memo: _Memo) -> Any:
     if isinstance(value, dict) and getattr(value, "__dict__", None) is value:
         return _copy_own_attributes(value, memo)
     try:
+        if kind.__module__ in ("weakref", "_weakrefset"):
+            raise TypeError("it holds what it knows weakly, so a copy would lose its copies")
         if hasattr(kind, "__deepcopy__"):
             twin = value.__deepcopy__(memo)
         elif any(base.__name__ == "EzPickle" for base in kind.__mro__):

@@ -13,6 +13,7 @@ import io
 import random
 import threading
 import types
+import weakref
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -396,6 +397,9 @@ UNCOPYABLE: dict[str, Callable[[], Any]] = {
     "generator": lambda: (i for i in range(3)),
     "TextIOWrapper": lambda: io.TextIOWrapper(io.BytesIO()),
     "memoryview": lambda: memoryview(bytearray(3)),
+    "WeakKeyDictionary": weakref.WeakKeyDictionary,
+    "WeakValueDictionary": weakref.WeakValueDictionary,
+    "WeakSet": weakref.WeakSet,
     "dict_keys": lambda: {"a": 1}.keys(),
     "_thread.lock": _HoldsLock,
     "_RaisesWhenReduced": _RaisesWhenReduced,

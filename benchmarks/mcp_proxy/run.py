@@ -17,7 +17,7 @@ from rich.console import RenderableType
 
 from spec_envs.benchmarks.mcp_proxy import McpProxySettings
 from spec_envs.benchmarks.reports import config_of, progress, table_of
-from spec_envs.benchmarks.tools.server import TOOLS
+from spec_envs.benchmarks.tools.server import PROGRAM, TOOLS
 from spec_envs.extras import require
 
 _SIDES = ("plain", "proxied")
@@ -65,7 +65,7 @@ async def _measure(settings: McpProxySettings) -> dict[str, Any]:
 @contextlib.asynccontextmanager
 async def _clients(tool_s: float, folder: Path) -> AsyncIterator[dict[str, Any]]:
     """A client of the server itself, and a client of the proxy in front of another such server."""
-    server = [sys.executable, "-m", "spec_envs.benchmarks.tools.server", str(tool_s)]
+    server = [sys.executable, *PROGRAM, str(tool_s)]
     rules = folder / "proxy.toml"
     rules.write_text("".join(f'[tools.{tool}]\neffect = "read"\n' for tool in TOOLS), encoding="utf-8")
     begin = [sys.executable, "-m", "spec_envs.benchmarks.cli", "mcp-proxy"]

@@ -25,7 +25,7 @@ from spec_envs.benchmarks.reports import config_of, progress, table_of
 from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.benchmarks.serving.behaviour import Pace
 from spec_envs.benchmarks.tools import ToolsSettings
-from spec_envs.benchmarks.tools.server import TOOLS
+from spec_envs.benchmarks.tools.server import PROGRAM, TOOLS
 from spec_envs.calls import Effect
 from spec_envs.extras import require
 from spec_envs.wrappers.tools import SpeculativeTools, ToolStatistics
@@ -107,8 +107,7 @@ async def _work(settings: ToolsSettings, kind: str, base_url: str, ahead: bool, 
     from agents import Agent, OpenAIChatCompletionsModel, RunConfig, Runner
 
     quiet = RunConfig(tracing_disabled=True)
-    module = "spec_envs.benchmarks.tools.server"
-    program = MCPServerStdioParams(command=sys.executable, args=["-m", module, str(settings.tool_s)])
+    program = MCPServerStdioParams(command=sys.executable, args=[*PROGRAM, str(settings.tool_s)])
     answers, steps, seconds = [], [], []
     async with contextlib.AsyncExitStack() as stack:
         client = await stack.enter_async_context(AsyncOpenAI(base_url=base_url, api_key="none"))

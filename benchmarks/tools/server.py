@@ -8,6 +8,8 @@ import hashlib
 import sys
 from collections.abc import Awaitable, Callable
 
+#: The arguments of Python that run this file as a program. As a module it would import the whole package first.
+PROGRAM = ("-P", __file__)
 #: The tools, each with the kind of record whose id its own record holds.
 TOOLS = {
     "get_ticket": "customer",

@@ -1,7 +1,7 @@
 """Retail and search as tasks of inspect-ai, with scorers, and tools of inspect-ai behind ``SpeculativeTools``.
 
-Needs the extra ``inspect``. ``inspect eval`` finds the tasks by their names: ``inspect eval
-spec_envs/integrations/inspect_tasks.py@search --model …``.
+Needs the extra ``inspect``. ``inspect eval`` finds the tasks by their names: ``inspect eval spec_envs/search
+--model …``.
 """
 
 from __future__ import annotations

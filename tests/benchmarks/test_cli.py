@@ -184,6 +184,7 @@ class TestStandIn:
 
 class TestOverhead:
     def test_reports_what_was_measured(self, monkeypatch):
+        monkeypatch.setattr(overhead, "_PLIES", 6)
         monkeypatch.setattr(overhead, "_FORKS", 5)
         monkeypatch.setattr(overhead, "_EPISODES", 1)
         monkeypatch.setattr(overhead, "_RUNS", 1)  # a busy machine would still guess at the end

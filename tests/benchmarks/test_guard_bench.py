@@ -26,4 +26,5 @@ def test_it_reports_each_policy(environment: str) -> None:
 
 def test_it_prints_a_table() -> None:
     args = ["--environment", "cartpole", "--work", "cpu", "--steps", "10", "--longest-ms", "0.1"]
-    assert "cartpole" in CliRunner().invoke(main, ["bench", "guard", *args]).output
+    result = CliRunner().invoke(main, ["bench", "guard", *args])
+    assert result.exit_code == 0 and "Plainly, with the guard" in result.output  # great figures may break other words

@@ -18,7 +18,7 @@ from spec_envs.benchmarks.chess import ChessSettings
 from spec_envs.benchmarks.chess.run import ChessBench, made_up_game, speculative_env
 from spec_envs.benchmarks.cli import main
 from spec_envs.benchmarks.episodes import play, runtime_of
-from spec_envs.benchmarks.plan import PlanSettings
+from spec_envs.benchmarks.plan import PlanSettings, simulation
 from spec_envs.benchmarks.plan.closed_form import closed_form, hits_and_windows
 from spec_envs.benchmarks.plan.simulation import simulate
 from spec_envs.benchmarks.plan.traces import read
@@ -55,6 +55,12 @@ def report(*args: object) -> dict[str, Any]:
 
 
 QUICK = ("--median-s", 4, "--tokens", 100, "--guess-rates", "0.6,0.2", "--calls", 4, "--episodes", 2)
+
+
+@pytest.fixture(autouse=True)
+def few_measured_calls(monkeypatch):
+    """The machinery's time is measured on the clock, and its calls are waited for."""
+    monkeypatch.setattr(simulation, "_CALLS", 6)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
+from spec_envs.benchmarks.cli import main
 from spec_envs.benchmarks.tools import ToolsSettings
 
 QUICK = ("--tasks", "3", "--learning", "1", "--model-s", "0.02", "--tool-s", "0.01")
@@ -38,5 +40,5 @@ def test_odds_are_a_least_probability(selectivity, probability):
 
 
 def test_bad_options():
-    result = run("--tasks", "3", "--learning", "3")
-    assert result.returncode == 2 and "--learning must be below --tasks" in result.stderr
+    result = CliRunner().invoke(main, ["bench", "tools", "--tasks", "3", "--learning", "3"])
+    assert result.exit_code == 2 and "--learning must be below --tasks" in result.stderr

@@ -45,6 +45,14 @@ def scores_of(log: Any) -> list[dict[str, Any]]:
     return [next(iter(sample.scores.values())).value for sample in log.samples]
 
 
+def test_tasks_are_found_by_their_names(tmp_path):
+    """As `inspect eval spec_envs/search` finds them."""
+    mock = model.get_model(NAME, custom_outputs=calls(("finish", {"answer": "something"})))
+    args = {"limit": 1}
+    (log,) = inspect_ai.eval("spec_envs/search", model=mock, task_args=args, log_dir=str(tmp_path), display="none")
+    assert log.status == "success" and log.eval.task == "spec_envs/search"
+
+
 def test_questions_are_answered_and_scored(tmp_path):
     first, second, *_ = load_questions("embedded", "dev")
     outputs = calls(

@@ -8,6 +8,7 @@ The actor's latency is ``A`` (mean 1/beta), the guesser's ``G`` (mean 1/alpha); 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import random
 import statistics
@@ -55,8 +56,15 @@ def rng(query: Any, purpose: str) -> random.Random:
     return random.Random(repr((query, purpose)))
 
 
+@functools.cache  # the runs that are compared make the same calls
 def truth(query: Any) -> int:
     return rng(query, "truth").randrange(10**6)
+
+
+@functools.cache
+def draws(query: Any) -> tuple[float, ...]:
+    source = rng(query, "rank")
+    return tuple(source.random() for _ in range(5))
 
 
 @dataclasses.dataclass
@@ -74,8 +82,7 @@ class Model:
 
     def rank(self, query: Any) -> int | None:
         """Which guess is right."""
-        draws = rng(query, "rank")
-        return next((m for m, p in enumerate(self.confidences) if draws.random() < p), None)
+        return next((m for m, p in enumerate(self.confidences) if draws(query)[m] < p), None)
 
     def probability(self, m: int) -> float:
         """That the ``m``-th guess is the right one: those before it were wrong."""

@@ -154,11 +154,14 @@ class Chain(CallEnv[int, int]):
         return responses[-1], 0.0, True, False, {}
 
 
-def rng(query: Any, purpose: str) -> random.Random:
-    return random.Random(repr((query, purpose)))
+@functools.cache  # the runs that are compared make the same calls
+def drawn(query: Any) -> tuple[float, float, float]:
+    """Of a call: how long it takes, a number in [0, 1) that its answer depends on, and how sure the best guess is."""
+    seconds, answer, sure = (random.Random(repr((query, purpose))) for purpose in ("seconds", "answer", "sure"))
+    return seconds.uniform(2.0, 6.0), answer.random(), sure.betavariate(1.2, 1.8)
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Model:
     """Calls of about 4 s and 400 tokens; its guesser knows how likely each guess is, or claims the same of all."""
 
@@ -166,9 +169,9 @@ class Model:
     guess_tokens: float = 0.0
 
     def __call__(self, query: Any, cancel: CancelToken) -> int:
-        seconds = rng(query, "seconds").uniform(2.0, 6.0)
+        seconds, draw, _ = drawn(query)
         cancel.sleep(seconds, Usage(tokens_out=100 * seconds))
-        draw, answer = rng(query, "answer").random(), 0
+        answer = 0
         for p in self.chances(query):
             if draw < p:
                 return answer
@@ -176,7 +179,7 @@ class Model:
         return 99
 
     def chances(self, query: Any) -> list[float]:
-        sure = rng(query, "sure").betavariate(1.2, 1.8)
+        _, _, sure = drawn(query)
         return [sure, (1 - sure) * 0.4, (1 - sure) * 0.2]
 
     def guess(self, call: Call, k: int, cancel: CancelToken) -> list[Guess]:
@@ -186,7 +189,18 @@ class Model:
 
 
 def episodes(limits: Limits, count: int = 20, model: Model | None = None, length: int = 15) -> Statistics:
+    """The statistics of ``count`` episodes, each a chain of ``length`` calls; equal ones are played once."""
     model = Model() if model is None else model
+    key = repr((limits, count, model, length))
+    if key not in _PLAYED:
+        _PLAYED[key] = played(limits, count, model, length)
+    return _PLAYED[key]
+
+
+_PLAYED: dict[str, Statistics] = {}
+
+
+def played(limits: Limits, count: int, model: Model, length: int) -> Statistics:
     env = SpeculativeWrapper(
         Chain(("model",) * length, model=model), guessers={"model": model}, limits=limits, runtime="simulation"
     )
@@ -235,7 +249,7 @@ class TestController:
         assert account.spent / account.committed == pytest.approx(2.0, rel=0.1)
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
 class Frugal(Model):
     """Its likeliest guess costs nothing, and the others cost ``guess_tokens``."""
 
