@@ -287,7 +287,7 @@ def _copy_as_reduced(value: Any, memo: _Memo) -> Any:
         if kind.__module__ in ("weakref", "_weakrefset"):
             raise TypeError("it holds what it knows weakly, so a copy would lose its copies")
         if hasattr(kind, "__deepcopy__"):
-            twin = value.__deepcopy__(memo)
+            twin = kind.__deepcopy__(value, memo)
         elif any(base.__name__ == "EzPickle" for base in kind.__mro__):
             raise TypeError("it is built on EzPickle: its copy would be a new object, without the state of this one")
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ class Talk:
 
 
 @asynccontextmanager
-async def talking(folder: Path) -> Any:
+async def talking(folder: Path) -> AsyncIterator[Talk]:
     config = ProxyConfig(
         servers=[ServerConfig(name="one", command=[sys.executable, "-S", "-c", SERVER])],
         rules={"first": ToolRule(effect=Effect.READ), "second": ToolRule(effect=Effect.READ)},

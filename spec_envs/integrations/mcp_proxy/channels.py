@@ -47,6 +47,7 @@ class Channel(Protocol):
     @property
     def backlog(self) -> int:
         """The number of bytes that were sent, and that the other side has no room for yet."""
+        ...
 
     def hold(self, held: bool) -> None:
         """Read nothing more until ``held`` is false again."""

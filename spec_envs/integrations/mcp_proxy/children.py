@@ -60,8 +60,10 @@ class Child:
     """A server that runs as a process of its own, on its standard input and output."""
 
     def __init__(self, process: asyncio.SubprocessTransport, pipes: _Pipes, name: str) -> None:
+        self.on_flow: Callable[[], None] = nothing
         self._process = process
         self._pipes = pipes
+        pipes.on_flow = lambda: self.on_flow()
         self._name = name
         self._in = cast("asyncio.WriteTransport", process.get_pipe_transport(0))
         self._out = cast("asyncio.ReadTransport", process.get_pipe_transport(1))
@@ -89,15 +91,6 @@ class Child:
             yield child
         finally:
             await child.close()
-
-    @property
-    def on_flow(self) -> Callable[[], None]:
-        """Called when the backlog is much, and when it has become little again."""
-        return self._pipes.on_flow
-
-    @on_flow.setter
-    def on_flow(self, called: Callable[[], None]) -> None:
-        self._pipes.on_flow = called
 
     @property
     def backlog(self) -> int:

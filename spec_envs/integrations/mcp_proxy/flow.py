@@ -22,6 +22,7 @@ class Side(Protocol):
     @property
     def backlog(self) -> int:
         """The number of bytes that wait for this side."""
+        ...
 
     def hold(self, held: bool) -> None:
         """Read nothing more from this side until ``held`` is false again."""
