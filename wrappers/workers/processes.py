@@ -25,6 +25,8 @@ from spec_envs.wrappers.workers.player import Plan, Played, Player
 
 #: How long a process may take to close what it has opened.
 _LEAVE_S = 5.0
+#: How long after its work a process that was told to leave leaves.
+_PAUSE_S = 0.05
 
 
 class Processes(Crew):
@@ -76,7 +78,7 @@ def spawned(jobs: int, plan: bytes = b"") -> Iterator[concurrent.futures.Process
     except BaseException:
         # Before ``shutdown``: of a pool that has lost a process it waits for all others, also for one that stays.
         _end([each for each in multiprocessing.active_children() if each not in before])
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(cancel_futures=True)  # the pool's thread looks at the processes, too: nobody else may meanwhile
         raise
     finally:
         pool.shutdown()
@@ -85,15 +87,28 @@ def spawned(jobs: int, plan: bytes = b"") -> Iterator[concurrent.futures.Process
 #: In a process that plays: its pickled plan, and the player, once there is one.
 _plan: bytes = b""
 _player: Player | None = None
+_is_leaving = False  # whether the process was told to leave
 
 
 def _begin(plan: bytes) -> None:
     """Leave Ctrl-C to the process that started this one, which then asks this one to leave."""
     global _plan
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_outlive_no_parent, name="waits for the parent's end", daemon=True).start()
     _plan = plan
+
+
+def _leave(*_: object) -> None:
+    global _is_leaving
+    _is_leaving = True
+    sys.exit(1)
+
+
+def _leave_soon() -> None:
+    """Leave once the process waits for work: the pool, or a guesser's caller, has caught the first ``SystemExit``."""
+    time.sleep(_PAUSE_S)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _outlive_no_parent() -> None:
@@ -108,9 +123,13 @@ def _outlive_no_parent() -> None:
 
 def _play(seed: int, guessers: bytes | None) -> bytes:
     global _player
-    if _player is None:  # not in ``_begin``, where an error would look like the death of a process
-        _player = Player(pickle.loads(_plan))
-    return _player.play(seed, None if guessers is None else pickle.loads(guessers)).packed()
+    try:
+        if _player is None:  # not in ``_begin``, where an error would look like the death of a process
+            _player = Player(pickle.loads(_plan))
+        return _player.play(seed, None if guessers is None else pickle.loads(guessers)).packed()
+    finally:
+        if _is_leaving:
+            threading.Thread(target=_leave_soon, name="leaves", daemon=True).start()
 
 
 def _end(processes: Iterable[multiprocessing.process.BaseProcess]) -> None:
@@ -121,3 +140,4 @@ def _end(processes: Iterable[multiprocessing.process.BaseProcess]) -> None:
         process.join(_LEAVE_S)
         if process.is_alive():
             process.kill()
+            process.join()

@@ -135,8 +135,6 @@ class TestProcesses:
         monkeypatch.setattr(processes, "_LEAVE_S", 0.2)
         with pytest.raises(EpisodeFailed, match="a process died"):
             list(play(range(2), make=parts.make_stubborn, jobs=2))
-        for each in multiprocessing.active_children():
-            each.join(60)  # killed, and perhaps not noticed yet
         assert multiprocessing.active_children() == []
 
     def test_closing_the_iterator_ends_what_runs(self):
