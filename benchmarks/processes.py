@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from spec_envs.wrappers.workers.processes import spawned
+from spec_envs.wrappers.workers.pool import spawned, worked
 from spec_envs.wrappers.workers.ray_tasks import done_on_ray
 
 ItemType = TypeVar("ItemType")
@@ -69,7 +69,7 @@ def as_done(
         yield from ((number, work(item)) for number, item in enumerate(items))
     else:
         with spawned(min(workers.jobs or 1, len(items))) as pool:
-            places = {pool.submit(work, item): number for number, item in enumerate(items)}
+            places = {pool.submit(worked, work, item): number for number, item in enumerate(items)}
             for future in concurrent.futures.as_completed(places):
                 yield places[future], future.result()
 

@@ -60,6 +60,7 @@ MAY_WAIT = {
     "wrappers/tools/driver.py": "makes calls ahead of time on the runtime of asyncio",
     "wrappers/workers/purse.py": "settles with the ledger of a cluster, in a thread",
     "wrappers/workers/ray_workers.py": "waits for the workers of a cluster",
+    "wrappers/workers/pool.py": "processes of this machine",
     "wrappers/workers/processes.py": "plays episodes in processes",
     "wrappers/tools/proxy.py": "a proxy that is awaited",
 }

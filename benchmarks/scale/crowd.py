@@ -21,7 +21,7 @@ from spec_envs.guesses import Guess
 from spec_envs.handling import CancelToken
 from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import AsyncSpeculativeWrapper, Limits
-from spec_envs.wrappers.workers.processes import spawned
+from spec_envs.wrappers.workers.pool import spawned, worked
 
 _WAYS = 4
 _WATCH_S = 0.05
@@ -154,7 +154,7 @@ def compared(settings: ScaleSettings) -> dict[str, Any]:
 
 def _alone(settings: ScaleSettings, *, speculative: bool) -> CrowdResult:
     with spawned(1) as pool:
-        return pool.submit(_measure, settings, speculative).result()
+        return pool.submit(worked, _measure, settings, speculative).result()
 
 
 def _measure(settings: ScaleSettings, speculative: bool) -> CrowdResult:

@@ -22,7 +22,7 @@ from spec_envs.guesses import Guess
 from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import AsyncSpeculativeWrapper, Limits, SpeculativeWrapper, ThreadRuntime
 from spec_envs.wrappers.certify import PlainAsyncLoop, PlainLoop
-from spec_envs.wrappers.workers.processes import spawned
+from spec_envs.wrappers.workers.pool import spawned, worked
 
 Point = dict[str, Any]
 
@@ -262,7 +262,8 @@ def counts(part: str, most: int) -> Sequence[int]:
 def _alone(settings: ScaleSettings, due: tuple[str, int]) -> Point:
     """The figures of one number of episodes, in a process of its own, which reuses the memory of no other."""
     with spawned(1) as pool:
-        return pool.submit(point, settings, *due).result()
+        part, count = due
+        return pool.submit(worked, point, settings, part, count).result()
 
 
 _COLUMNS = {

@@ -14,7 +14,7 @@ from spec_envs.benchmarks.reports import collected, config_of, table_of
 from spec_envs.benchmarks.worlds import WorldsSettings
 from spec_envs.retail import load_data, load_tasks
 from spec_envs.search import load_corpus
-from spec_envs.wrappers.workers.processes import spawned
+from spec_envs.wrappers.workers.pool import spawned, worked
 
 _MB = 1024  # ru_maxrss counts kilobytes on Linux
 
@@ -49,7 +49,7 @@ def run(settings: WorldsSettings) -> dict[str, Any]:
 
 def _in_a_process_of_its_own(world: str, size: int) -> dict[str, Any]:
     with spawned(1) as pool:
-        return pool.submit(_measured, world, size).result()
+        return pool.submit(worked, _measured, world, size).result()
 
 
 def _measured(world: str, size: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from spec_envs import rollouts
 from spec_envs.agents import FrequencyGuesser
 from spec_envs.errors import EpisodeFailed, InvalidConfiguration
 from spec_envs.wrappers import Limits, Rollout, SharedLimit, SimulationRuntime
-from spec_envs.wrappers.workers import processes
+from spec_envs.wrappers.workers import pool
 from tests.wrappers.workers import parts
 
 ROOT = Path(__file__).parents[3]
@@ -132,7 +132,7 @@ class TestProcesses:
             list(play(range(2), make=parts.make_deadly, jobs=2))
 
     def test_a_death_ends_a_process_that_would_stay(self, monkeypatch):
-        monkeypatch.setattr(processes, "_LEAVE_S", 0.2)
+        monkeypatch.setattr(pool, "_LEAVE_S", 0.2)
         with pytest.raises(EpisodeFailed, match="a process died"):
             list(play(range(2), make=parts.make_stubborn, jobs=2))
         assert multiprocessing.active_children() == []
