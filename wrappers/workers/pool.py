@@ -26,6 +26,7 @@ _PAUSE_S = 0.05
 
 _plan: bytes = b""  # in a process of a pool: what was given to ``spawned``
 _is_leaving = False  # in a process of a pool: whether it was told to leave
+_is_working = False  # in a process of a pool: whether it is in ``worked``
 
 
 @contextlib.contextmanager
@@ -56,11 +57,14 @@ def given_plan() -> bytes:
 
 def worked(work: Callable[..., _T], *given: object) -> _T:
     """Return what ``work`` returns, in a process of a pool; afterwards the process leaves if it was told to."""
+    global _is_working
+    _is_working = True
     try:
         return work(*given)
     finally:
+        _is_working = False
         if _is_leaving:
-            threading.Thread(target=_leave_soon, name="leaves", daemon=True).start()
+            _leave_soon()
 
 
 def _begin(plan: bytes) -> None:
@@ -75,13 +79,20 @@ def _begin(plan: bytes) -> None:
 def _leave(*_: object) -> None:
     global _is_leaving
     _is_leaving = True
+    if not _is_working:
+        _leave_soon()
     sys.exit(1)
 
 
 def _leave_soon() -> None:
-    """Leave once the process waits for work: the pool, or a guesser's caller, has caught the first ``SystemExit``."""
-    time.sleep(_PAUSE_S)
-    os.kill(os.getpid(), signal.SIGTERM)
+    """Leave again in a moment: whoever called the work, a guesser or a task of the pool may catch ``SystemExit``."""
+
+    def leave() -> None:
+        time.sleep(_PAUSE_S)
+        if threading.main_thread().is_alive():  # else the process is ending
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=leave, name="leaves", daemon=True).start()
 
 
 def _outlive_no_parent() -> None:
