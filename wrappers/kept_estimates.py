@@ -6,6 +6,7 @@ In this process a later wrapper starts from copies, since wrappers may run at th
 import copy
 import dataclasses
 import json
+import warnings
 import weakref
 from pathlib import Path
 from typing import Any, get_args
@@ -70,8 +71,12 @@ def load(path: Path) -> Estimates:
 
 
 def save(estimates: Estimates, path: Path) -> None:
-    """Write the estimates of handlers and guessers, and what calls have cost, to a file."""
-    write_whole(path, json.dumps(_as_json(estimates)))
+    """Write the estimates of handlers and guessers, and what calls have cost, to a file; warn where that fails."""
+    try:
+        write_whole(path, json.dumps(_as_json(estimates)))
+    except OSError as error:  # the wrapper that is being closed has still other things to close
+        message = f"estimates={str(path)!r} cannot be written, so later wrappers do not know them: {error.strerror}"
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 
 def _as_json(estimates: Estimates) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from spec_envs import Call, Guess
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import CancelToken, Usage
 from spec_envs.testing import pure_response
+from spec_envs.wrappers import Limits, SimulationRuntime
 from spec_envs.wrappers.estimates import CallEstimate, Estimates
 from spec_envs.wrappers.kept_estimates import load, save
 from spec_envs.wrappers.speculation.guard import Guard, Mode, Record
@@ -128,6 +129,22 @@ def test_a_file_says_how_far_a_guesser_can_be_relied_on(tmp_path: Path) -> None:
 def test_estimates_are_estimates_or_a_path(wrong: Any) -> None:
     with pytest.raises(InvalidConfiguration, match="estimates must be"):
         make(estimates=wrong)
+
+
+def test_a_file_that_cannot_be_written_is_told_when_all_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    env = make(estimates=tmp_path / "file" / "known.json")
+    play(env, env.act)
+    with pytest.warns(RuntimeWarning, match=r"known\.json' cannot be written"):
+        env.close()
+    assert env.statistics.saved is not None
+
+
+@pytest.mark.parametrize("name", ["limits", "runtime", "rehearse", "guard"])
+@pytest.mark.parametrize("wrong", [3, {"max_inflight": 3}, "yes", Limits, SimulationRuntime])
+def test_options_of_another_type_are_named(name: str, wrong: Any) -> None:
+    with pytest.raises(InvalidConfiguration, match=f"^{name} must be .*, not "):
+        make(**{name: wrong})
 
 
 def test_a_guard_that_has_failed_before_begins_plainly() -> None:

@@ -15,9 +15,9 @@ def make_runtime(runtime: str | Runtime) -> Runtime:
     """Return a new runtime of that name, or ``runtime`` itself if it is a runtime already.
 
     Raises:
-        InvalidConfiguration: The name is neither "threads" nor "simulation".
+        InvalidConfiguration: The name is neither "threads" nor "simulation", or ``runtime`` is no runtime.
     """
-    if not isinstance(runtime, str):
+    if not isinstance(runtime, str | type) and hasattr(runtime, "spawn"):
         return runtime
     if runtime == "threads":
         return ThreadRuntime()

@@ -62,6 +62,8 @@ class SessionOptions:
             raise InvalidConfiguration(
                 f"policy must be callable as policy(observation), or have predict(observation), not {self.policy!r}"
             )
+        if not isinstance(self.limits, Limits | None):
+            raise InvalidConfiguration(f"limits must be Limits(...), not {self.limits!r}")
         if self.limits is not None and self.max_inflight is not None:
             raise InvalidConfiguration("give max_inflight or limits, not both: limits=Limits(max_inflight=...)")
         keep_integers(self, k=1, shadow_every=1, prove_every=0, max_trace_events=0)
@@ -69,6 +71,8 @@ class SessionOptions:
             raise InvalidConfiguration(f"estimates must be Estimates or the path of a file, not {self.estimates!r}")
         if self.guard not in (None, False, True):
             raise InvalidConfiguration(f"guard must be True, False or None, not {self.guard!r}")
+        if self.rehearse not in (False, True):
+            raise InvalidConfiguration(f"rehearse must be True or False, not {self.rehearse!r}")
         _check_methods("guessers", self.guessers, "guess", plain="observe")
         _check_methods("prefetchers", self.prefetchers, "prefetch", plain="prefetch")
 

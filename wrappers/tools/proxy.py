@@ -100,7 +100,8 @@ class SpeculativeTools(NotPicklable):
             says: ``True`` to the program's tracer provider, or give another provider. Needs the extra ``otel``.
 
     Raises:
-        InvalidConfiguration: A rule is neither an ``Effect`` nor a ``ToolRule``, or the guesser has no ``guess``.
+        InvalidConfiguration: A rule is neither an ``Effect`` nor a ``ToolRule``, the guesser has no ``guess``, or the
+            limits are no ``ToolLimits``.
     """
 
     def __init__(
@@ -111,7 +112,9 @@ class SpeculativeTools(NotPicklable):
         limits: ToolLimits | None = None,
         otel: bool | TracerProvider = False,
     ) -> None:
-        limits = limits or ToolLimits()
+        limits = ToolLimits() if limits is None else limits
+        if not isinstance(limits, ToolLimits):
+            raise InvalidConfiguration(f"limits must be ToolLimits(...), not {limits!r}")
         self._rules = ToolRules(rules)
         self._machine = Machine(self._rules, limits)
         self._driver = ToolDriver(self._machine, guesser, limits.k, ToolSpans(otel) if otel is not False else None)
