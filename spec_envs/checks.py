@@ -136,6 +136,15 @@ def choice(name: str, value: Any, choices: Sequence[str | None]) -> Any:
     return value
 
 
+def check_env_factory(env_factory: object) -> None:
+    """Raise ``InvalidConfiguration`` unless ``env_factory`` can be called."""
+    if not callable(env_factory):
+        raise InvalidConfiguration(
+            f"env_factory must be a callable that makes an environment, such as lambda: gym.make('SpecChess-v0'), not "
+            f"{env_factory!r:.80}"
+        )
+
+
 def index_in(items: Sequence[object], index: object, *, noun: str) -> int:
     """The index of one of ``items``, each of which is a ``noun``, as an ``int``; or ``InvalidConfiguration``."""
     number = as_integer(index)

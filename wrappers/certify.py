@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
+from spec_envs.checks import check_env_factory
 from spec_envs.errors import InvalidConfiguration, NotForkable
 from spec_envs.guesses import AsyncGuesser, Guesser
 from spec_envs.handling import answered, as_handler
@@ -53,8 +54,9 @@ def certify(
         The certificate, which is true if the runs are equal.
 
     Raises:
-        InvalidConfiguration: There are no seeds.
+        InvalidConfiguration: There are no seeds, or ``env_factory`` cannot be called.
     """
+    check_env_factory(env_factory)
 
     def plain() -> PlainLoop:
         return PlainLoop(env_factory(), _fresh(policy), _new_runtime(options))
@@ -92,8 +94,9 @@ async def certify_async(
         The certificate, which is true if the runs are equal.
 
     Raises:
-        InvalidConfiguration: There are no seeds.
+        InvalidConfiguration: There are no seeds, or ``env_factory`` cannot be called.
     """
+    check_env_factory(env_factory)
 
     def plain() -> PlainAsyncLoop:
         return PlainAsyncLoop(env_factory(), _fresh(policy))

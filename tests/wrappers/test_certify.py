@@ -140,6 +140,11 @@ def test_only_the_first_max_steps_are_compared():
     assert verdict(10) is Verdict.NONDETERMINISTIC_CONTROL
 
 
+def test_an_id_is_no_factory():
+    with pytest.raises(InvalidConfiguration, match="env_factory must be a callable .*, not 'SpecChess-v0'"):
+        certify("SpecChess-v0", str, {}, [0])  # type: ignore[arg-type]
+
+
 def test_no_seeds_are_no_evidence():
     with pytest.raises(InvalidConfiguration, match="at least one seed"):
         certify(FakeEnv, choose, {}, [])

@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, get_args
 
-from spec_envs.checks import choice, integer_or_none
+from spec_envs.checks import check_env_factory, choice, integer_or_none
 from spec_envs.errors import EpisodeFailed, InvalidConfiguration
 from spec_envs.guesses import Guesser
 from spec_envs.wrappers.speculation.transitions import AnyEnv
@@ -68,6 +68,7 @@ def rollouts(
         EpisodeFailed: An episode failed; it tells the seed, and the error is its ``__cause__``.
         InvalidConfiguration: An argument is wrong, or cannot be pickled for other processes.
     """
+    check_env_factory(env_factory)
     jobs = integer_or_none("jobs", jobs, least=1)
     choice("learning", learning, get_args(Learning))
     max_steps = integer_or_none("max_steps", max_steps, least=1)

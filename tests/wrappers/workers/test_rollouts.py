@@ -93,6 +93,7 @@ class TestHere:
     @pytest.mark.parametrize(
         ("given", "message"),
         [
+            ({"make": "SpecChess-v0"}, "env_factory must be a callable .*, not 'SpecChess-v0'"),
             ({"jobs": 0}, "jobs must be None or an integer of at least 1, not 0"),
             ({"learning": "x"}, "learning must be"),
             ({"seeds": 3}, "seeds must be an iterable of seeds"),
