@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from spec_envs.checks import as_number
+from spec_envs.checks import as_number, positive
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.pickling import Lock
 
@@ -29,10 +29,8 @@ class RankCalibration:
     def __init__(self, prior: Sequence[float] = (0.45, 0.15, 0.10, 0.05, 0.03), strength: float = 10.0) -> None:
         if not prior or not all(0 < as_number(mean) < 1 for mean in prior):
             raise InvalidConfiguration(f"prior must be probabilities between 0 and 1, not {prior!r}")
-        if not as_number(strength) > 0:
-            raise InvalidConfiguration(f"strength must be above 0, not {strength!r}")
         self._prior = tuple(prior)
-        self._strength = as_number(strength)
+        self._strength = positive("strength", strength)
         self._lock = Lock()
         self._hits: dict[int, int] = {}
         self._trials: dict[int, int] = {}

@@ -6,8 +6,7 @@ from typing import Any
 
 from spec_envs import Call, Guess
 from spec_envs.agents.recent import Recent
-from spec_envs.checks import as_number, integer
-from spec_envs.errors import InvalidConfiguration
+from spec_envs.checks import integer, positive
 from spec_envs.pickling import Lock
 from spec_envs.values import key_of
 
@@ -27,9 +26,7 @@ class FrequencyGuesser:
     """
 
     def __init__(self, *, strength: float = 1.0, capacity: int = 100_000, max_responses: int = 10_000) -> None:
-        if not as_number(strength) > 0:
-            raise InvalidConfiguration(f"strength must be above 0, not {strength!r}")
-        self._strength = as_number(strength)
+        self._strength = positive("strength", strength)
         self._max_responses = integer("max_responses", max_responses, least=1)
         self._lock = Lock()
         self._by_query: Recent[_Counts] = Recent(capacity)

@@ -10,8 +10,7 @@ from typing import Any
 from spec_envs import Call, Guess
 from spec_envs.agents.pattern import text as texts
 from spec_envs.agents.recent import Recent
-from spec_envs.checks import as_number
-from spec_envs.errors import InvalidConfiguration
+from spec_envs.checks import positive
 from spec_envs.pickling import Lock
 
 _CONFIRM = re.compile(r"\bconfirm|\bproceed\b|\bgo ahead\b|\byes/no\b|\bshall i\b|\bshould i\b", re.IGNORECASE)
@@ -66,10 +65,8 @@ class ReplyGuesser:
         strength: float = 1.0,
         capacity: int = 10_000,
     ) -> None:
-        if not as_number(strength) > 0:
-            raise InvalidConfiguration(f"strength must be above 0, not {strength!r}")
         self._said = said or operator.attrgetter("said")
-        self._strength = as_number(strength)
+        self._strength = positive("strength", strength)
         self._lock = Lock()
         self._replies: Recent[Counter[Template]] = Recent(capacity)
 

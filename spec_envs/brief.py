@@ -34,12 +34,17 @@ def brief(value: Any) -> str:
 
 
 def quoted(value: Any, most: int = 200) -> str:
-    """At most ``most`` characters of ``repr(value)``, for errors; the class if ``repr`` fails."""
+    """At most ``most`` characters of ``repr(value)``, for messages; the class if ``repr`` fails."""
     try:
         return repr(value)[:most]
     except (Exception, RecursionError) as error:
         why = "nested too deeply to be shown" if isinstance(error, RecursionError) else f"repr: {type(error).__name__}"
         return f"<{type(value).__name__}, {why}>"
+
+
+def error_text(error: BaseException | None) -> str | None:
+    """An error as traces and statistics show it; ``None`` where there is none."""
+    return None if error is None else quoted(error, 2000)
 
 
 @functools.singledispatch

@@ -74,6 +74,21 @@ def number(name: str, value: Any, *, least: float, most: float = math.inf) -> fl
     raise InvalidConfiguration(f"{name} must be a number {expected}, not {value!r:.80}")
 
 
+def positive(name: str, value: Any, *, finite: bool = False) -> float:
+    """The argument ``name`` as a ``float`` above 0, and ``finite`` if that is wanted; or ``InvalidConfiguration``."""
+    found = as_number(value)
+    if found > 0 and not (finite and found == math.inf):
+        return found
+    raise InvalidConfiguration(f"{name} must be above 0{' and finite' * finite}, not {value!r:.80}")
+
+
+def not_negative(name: str, value: Any) -> float:
+    """The argument ``name`` as a finite ``float`` of at least 0; or ``InvalidConfiguration``."""
+    if 0 <= (found := as_number(value)) < math.inf:
+        return found
+    raise InvalidConfiguration(f"{name} must be finite and at least 0, not {value!r:.80}")
+
+
 def keep_integers(settings: object, **least: int) -> None:
     """Replace the fields of a frozen dataclass by the ``int`` that they mean, each at least so great.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from spec_envs.calls import Effect
-from spec_envs.checks import as_number, integer
+from spec_envs.checks import integer, positive
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import CancelToken
 from spec_envs.pickling import MadeAnew
@@ -83,15 +83,14 @@ class CachedHandler(MadeAnew, DecoratedHandler):
         ttl_s: float,
         max_bytes: int,
     ) -> None:
-        if not as_number(ttl_s) > 0:
-            raise InvalidConfiguration(f"ttl_s must be positive, not {ttl_s!r}")
+        ttl_s = positive("ttl_s", ttl_s)
         max_bytes = integer("max_bytes", max_bytes, least=1)
         effect = getattr(handler, "effect", Effect.READ)
         if effect is not Effect.READ:
             raise InvalidConfiguration(f"only READ handlers can be cached, and the effect of {handler!r} is {effect}")
         super().__init__(handler, self._answer)
         self._codec = Codec(types)
-        self._ttl_s = None if ttl_s == float("inf") else as_number(ttl_s)
+        self._ttl_s = None if ttl_s == float("inf") else ttl_s
         self._temporary = None if folder is not None else tempfile.mkdtemp(prefix="spec-envs-cache-")
         self._responses = _Responses(Path(folder if folder is not None else self._temporary or ""), max_bytes)
 

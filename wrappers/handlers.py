@@ -13,12 +13,11 @@ import dataclasses
 import functools
 import inspect
 import itertools
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from spec_envs.calls import Effect
-from spec_envs.checks import as_number, integer, number
+from spec_envs.checks import integer, number, positive
 from spec_envs.errors import CallCancelled, HandlerFailed, InvalidConfiguration, RecordMissing
 from spec_envs.handling import (
     CancelToken,
@@ -167,8 +166,7 @@ def replay(
     Raises:
         InvalidConfiguration: ``speed`` is not positive.
     """
-    if not as_number(speed) > 0:
-        raise InvalidConfiguration(f"speed of a replay must be positive, not {speed!r}")
+    speed = positive("speed", speed)
 
     otherwise = functools.partial(_refuse, recording) if missing == "raise" else missing
     replaying = DecoratedHandler(otherwise, functools.partial(_replayed, recording, speed))
@@ -266,9 +264,8 @@ def rate_limited(handler: Callable[..., Any], max_calls: int, per_s: float) -> D
         InvalidConfiguration: An argument is out of range.
     """
     max_calls = integer("max_calls", max_calls, least=1)
-    if not 0 < as_number(per_s) < math.inf:
-        raise InvalidConfiguration(f"per_s must be positive and finite, not {per_s!r}")
-    return DecoratedHandler(handler, functools.partial(_held_back, _Window(max_calls, as_number(per_s))))
+    per_s = positive("per_s", per_s, finite=True)
+    return DecoratedHandler(handler, functools.partial(_held_back, _Window(max_calls, per_s)))
 
 
 async def _held_back(window: "_Window", inner: Any, query: Any, cancel: CancelToken) -> Any:

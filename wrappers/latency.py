@@ -13,9 +13,8 @@ from hashlib import blake2b
 from statistics import NormalDist
 from typing import Any
 
-from spec_envs.checks import as_number
+from spec_envs.checks import not_negative
 from spec_envs.equality import OwnRule
-from spec_envs.errors import InvalidConfiguration
 from spec_envs.values import key_of
 
 __all__ = ["exponential", "lognormal"]
@@ -23,14 +22,14 @@ __all__ = ["exponential", "lognormal"]
 
 def exponential(mean_s: float, seed: int = 0) -> Callable[[Any], float]:
     """Return exponentially distributed latencies with a mean of ``mean_s`` seconds."""
-    _check("mean_s", mean_s)
+    not_negative("mean_s", mean_s)
     return functools.partial(_exponential, mean_s, seed)
 
 
 def lognormal(median_s: float, sigma: float, seed: int = 0) -> Callable[[Any], float]:
     """Return latencies of ``median_s * exp(N(0, sigma^2))`` seconds."""
-    _check("median_s", median_s)
-    _check("sigma", sigma)
+    not_negative("median_s", median_s)
+    not_negative("sigma", sigma)
     return functools.partial(_lognormal, median_s, sigma, seed)
 
 
@@ -40,11 +39,6 @@ def _exponential(mean_s: float, seed: int, query: Any) -> float:
 
 def _lognormal(median_s: float, sigma: float, seed: int, query: Any) -> float:
     return median_s * math.exp(sigma * NormalDist().inv_cdf(_uniform(query, seed)))
-
-
-def _check(name: str, value: float) -> None:
-    if not 0 <= as_number(value) < math.inf:
-        raise InvalidConfiguration(f"{name} must be finite and at least 0, not {value!r}")
 
 
 def _uniform(query: Any, seed: int) -> float:

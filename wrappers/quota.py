@@ -11,8 +11,7 @@ import math
 from collections.abc import Container, Hashable
 from typing import Any
 
-from spec_envs.checks import integer_or_none, keep_numbers
-from spec_envs.errors import InvalidConfiguration
+from spec_envs.checks import integer_or_none, positive
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,9 +37,7 @@ class HandlerLimit:
     def __post_init__(self) -> None:
         for name in ("max_inflight", "max_calls"):
             object.__setattr__(self, name, integer_or_none(name, getattr(self, name), least=1))
-        keep_numbers(self, "per_s")
-        if not 0 < self.per_s < math.inf:
-            raise InvalidConfiguration(f"per_s must be a finite number of seconds above 0, not {self.per_s!r}")
+        object.__setattr__(self, "per_s", positive("per_s", self.per_s, finite=True))
 
 
 @dataclasses.dataclass(slots=True)

@@ -10,7 +10,7 @@ from spec_envs import Call, CancelToken, Guess
 from spec_envs.agents.calibration import RankCalibration, ScoreCalibration
 from spec_envs.agents.chess.policies import ActionFormat, as_response, checked_format, position_of
 from spec_envs.agents.recent import Recent
-from spec_envs.checks import as_number, integer, integer_or_none
+from spec_envs.checks import integer, integer_or_none, positive
 from spec_envs.chess.builtin import rank_moves
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.games import RecordedGame, RecordedGuesses
@@ -168,11 +168,9 @@ class RecordedChessGuesser:
         known = sorted({k for ply in game.plies for k in ply.guesses})
         if k_recorded not in known:
             raise InvalidConfiguration(f"k_recorded must be one of {known} for {game.name}, not {k_recorded!r}")
-        if not as_number(speed) > 0:
-            raise InvalidConfiguration(f"speed must be above 0, not {speed!r}")
         self.game = game
         self.k_recorded = k_recorded
-        self.speed = as_number(speed)
+        self.speed = positive("speed", speed)
         self.action_format: ActionFormat = checked_format(action_format)
         self.calibration = calibration or RankCalibration()
 

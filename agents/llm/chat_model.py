@@ -22,7 +22,7 @@ from spec_envs.agents.llm.parameters import Parameters
 from spec_envs.agents.llm.prices import ListPrice, Price, price_of, usage_of
 from spec_envs.agents.llm.streamed_answer import Answer, TokenRates
 from spec_envs.background_loop import BackgroundLoop
-from spec_envs.checks import as_number, integer
+from spec_envs.checks import integer, positive
 from spec_envs.closing import Closing
 from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration
 from spec_envs.pickling import MadeAnew
@@ -102,8 +102,6 @@ class ChatModel(MadeAnew, Closing):
     ) -> None:
         if not name:
             raise InvalidConfiguration(f"name must be the name of a model, not {name!r}")
-        if not 0 < as_number(timeout_s) < float("inf"):
-            raise InvalidConfiguration(f"timeout_s must be above 0 seconds and finite, not {timeout_s!r}")
         if taken := _NOT_OPTIONS & options.keys():
             raise InvalidConfiguration(
                 f"options must not hold {', '.join(sorted(taken))}: requests set these themselves"
@@ -114,7 +112,7 @@ class ChatModel(MadeAnew, Closing):
         self.base_url = base_url
         self._prices = prices
         self._key_variable = key_variable
-        self._timeout_s = as_number(timeout_s)
+        self._timeout_s = positive("timeout_s", timeout_s, finite=True)
         self._max_retries = integer("max_retries", max_retries, least=0)
         self._parameters = Parameters(name, options)
         self._rates = TokenRates()

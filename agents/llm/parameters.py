@@ -96,10 +96,12 @@ class Parameters:
     def _remember(self, changed: frozenset[str]) -> None:
         before, self._changed = self._changed, changed
         for name in sorted(changed - before):
-            told = f"refuses {name}, so {name} is not sent any more, and the model's default holds; make requests "
-            told = f"{told}without {name} to avoid this" if _OPTIONAL.get(name) else ""
-            if name in FORMS:
-                told = FORMS[name].told
+            told = FORMS[name].told if name in FORMS else ""
+            if _OPTIONAL.get(name):
+                told = (
+                    f"refuses {name}, so {name} is not sent any more, and the model's default holds; make requests "
+                    f"without {name} to avoid this"
+                )
             if told:
                 warnings.warn(f"the server of {self._name!r} {told}", stacklevel=2)
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from spec_envs import Usage
-from spec_envs.checks import as_number
-from spec_envs.errors import InvalidConfiguration
+from spec_envs.checks import not_negative
 
 #: The end of the name of a dated version, which costs as much as the model itself.
 _DATE = re.compile(r"[-@]\d{4}(?:-\d{2}-\d{2}|\d{4})$")
@@ -35,9 +34,7 @@ class Price:
             value = getattr(self, name)
             if value is None and name == "cached_in":
                 continue
-            amount = as_number(value)
-            if not 0 <= amount < math.inf:
-                raise InvalidConfiguration(f"{name} of a price must be finite and at least 0, not {value!r}")
+            amount = not_negative(f"{name} of a price", value)
             object.__setattr__(self, name, value if type(value) is int else amount)
 
     def usage(self, tokens_in: float, tokens_out: float, cached: float = 0) -> Usage:

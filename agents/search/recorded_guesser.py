@@ -6,8 +6,7 @@ from typing import Any
 from spec_envs import Call, CancelToken, Guess, Usage
 from spec_envs.agents.calibration import RankCalibration
 from spec_envs.agents.callable import CallableGuesser
-from spec_envs.checks import as_number
-from spec_envs.errors import InvalidConfiguration
+from spec_envs.checks import positive
 from spec_envs.search.actions import Act, read_action
 from spec_envs.search.pages import FetchQuery
 from spec_envs.search.recordings import RecordedEpisode, RecordedStep, fetched_of
@@ -36,10 +35,8 @@ class RecordedSearchGuesser:
         ranks: RankCalibration | None = None,
         pages: RankCalibration | None = None,
     ) -> None:
-        if not as_number(speed) > 0:
-            raise InvalidConfiguration(f"speed must be above 0, not {speed!r}")
         self.episode = episode
-        self.speed = as_number(speed)
+        self.speed = positive("speed", speed)
         self._searches = {_searched(step): step for step in reversed(episode.steps)}
         actions = CallableGuesser(lambda call, k: _distinct_actions(self._step(call)), calibration=ranks)
         observations = CallableGuesser(

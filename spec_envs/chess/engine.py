@@ -15,7 +15,7 @@ import weakref
 import chess
 from gymnasium.error import DependencyNotInstalled
 
-from spec_envs.checks import as_number, integer, integer_or_none
+from spec_envs.checks import integer, integer_or_none, positive
 from spec_envs.chess.position import Position
 from spec_envs.chess.uci import Engine, EngineDied, Line, Query, command_of
 from spec_envs.closing import Closing
@@ -85,12 +85,10 @@ class EnginePool(MadeAnew, Closing):
         hash_mb: int = 1,
         timeout_s: float = 60.0,
     ) -> None:
-        if not as_number(timeout_s) > 0:
-            raise InvalidConfiguration(f"timeout_s must be above 0, not {timeout_s!r}")
         self._path = path
         self._max_engines = integer_or_none("max_engines", max_engines, least=1) or min(4, os.cpu_count() or 1)
         self._hash_mb = integer("hash_mb", hash_mb, least=1)
-        self._timeout_s = as_number(timeout_s)
+        self._timeout_s = positive("timeout_s", timeout_s)
         self._lock = threading.Lock()
         self._engines = self._no_engines()
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NoReturn, Self
 import chess
 
 from spec_envs.calls import Effect
-from spec_envs.checks import as_number
+from spec_envs.checks import positive
 from spec_envs.chess.builtin import best_move
 from spec_envs.chess.position import Position
 from spec_envs.errors import InvalidConfiguration
@@ -149,10 +149,8 @@ class RecordedPlayer:
     effect: ClassVar[Effect] = Effect.SAMPLE
 
     def __init__(self, game: RecordedGame, speed: float = 1.0, seed: int = 0) -> None:
-        if not as_number(speed) > 0:
-            raise InvalidConfiguration(f"speed must be above 0, not {speed!r}")
         self.game = game
-        self.speed = as_number(speed)
+        self.speed = positive("speed", speed)
         self.seed = seed
 
     def __call__(self, query: Any, cancel: CancelToken | None = None) -> str:

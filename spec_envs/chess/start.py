@@ -239,9 +239,8 @@ def _read_pgn(pgn: str, claim_draw: bool) -> Game:
         what = variant or "Chess960 (its castling rights need it)"
         raise InvalidConfiguration(f"the PGN is of a game of {what}; only usual chess is played here")
     for word in _BESIDES.sub(" ", pgn[: lines.tell()]).split():
-        is_cut = re.search(r"[^\W\d_]\d", word) and not _MOVE.fullmatch(
-            word
-        )  # python-chess reads the part that it knows
+        # Of a word that is no move, python-chess may read the part that it knows.
+        is_cut = re.search(r"[^\W\d_]\d", word) and not _MOVE.fullmatch(word)
         if is_cut or _IN_SHORT.fullmatch(word):
             raise InvalidConfiguration(
                 f"cannot read the PGN: {word[:40]!r} is not a move with the letters K, Q, R, B, N, such as Nf3"

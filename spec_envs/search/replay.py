@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from spec_envs.calls import Effect
-from spec_envs.checks import as_number
-from spec_envs.errors import InvalidConfiguration
+from spec_envs.checks import positive
 from spec_envs.handling import CancelToken, Usage
 from spec_envs.search.actions import read_action
 from spec_envs.search.pages import Fetched, FetchQuery
@@ -44,10 +43,9 @@ class RecordedAgent:
     effect: ClassVar[Effect] = Effect.SAMPLE
 
     def __init__(self, episode: RecordedEpisode, *, median_s: float = 8.0, speed: float = 1.0, seed: int = 0) -> None:
-        _check(median_s=median_s, speed=speed)
         self.episode = episode
-        self.median_s = median_s
-        self.speed = as_number(speed)
+        self.median_s = positive("median_s", median_s, finite=True)
+        self.speed = positive("speed", speed, finite=True)
         self.seed = seed
 
     def __call__(self, query: Mapping[str, Any], cancel: CancelToken | None = None) -> str:
@@ -94,9 +92,8 @@ class RecordedSite:
     def __init__(
         self, episode: RecordedEpisode, others: Iterable[RecordedEpisode] = (), *, speed: float = 1.0, seed: int = 0
     ) -> None:
-        _check(speed=speed)
         self.episode = episode
-        self.speed = as_number(speed)
+        self.speed = positive("speed", speed, finite=True)
         self.seed = seed
         self._others: dict[str, Fetched] = {}
         for other in others:
@@ -123,9 +120,3 @@ class RecordedSite:
 
 def _factor(seed: int, *texts: str) -> float:
     return math.exp(random.Random("|".join((str(seed), *texts))).gauss(0.0, _SPREAD))
-
-
-def _check(**values: float) -> None:
-    for name, value in values.items():
-        if not 0 < as_number(value) < math.inf:
-            raise InvalidConfiguration(f"{name} must be above 0 and finite, not {value!r}")

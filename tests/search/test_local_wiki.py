@@ -97,7 +97,7 @@ def test_closing_does_not_wait_for_a_slow_page():
 
 
 def test_bad_addresses_are_refused(site):
-    with pytest.raises(InvalidConfiguration, match="latency_s must be at least 0"):
+    with pytest.raises(InvalidConfiguration, match="latency_s must be finite and at least 0"):
         WikiSite(corpus(), latency_s=-1)
     with pytest.raises(InvalidConfiguration, match="has no address before start"):
         _ = WikiSite(corpus()).url

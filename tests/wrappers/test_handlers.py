@@ -274,7 +274,7 @@ class TestRecordAndReplay:
         assert handler("q", VirtualToken()) == "r"
 
     def test_refuses_a_speed_that_makes_no_sense(self):
-        with pytest.raises(InvalidConfiguration, match="speed of a replay must be positive, not 0"):
+        with pytest.raises(InvalidConfiguration, match="speed must be above 0, not 0"):
             replay(Recording(), speed=0)
 
 
@@ -406,7 +406,7 @@ class TestRateLimited:
         ("max_calls", "per_s", "message"),
         [
             (0, 1.0, "max_calls must be an integer of at least 1, not 0"),
-            (1, 0.0, "per_s must be positive and finite, not 0.0"),
+            (1, 0.0, "per_s must be above 0 and finite, not 0.0"),
         ],
     )
     def test_refuses_limits_that_make_no_sense(self, max_calls, per_s, message):

@@ -24,9 +24,9 @@ def begin(quota: Quota, call: object, now: float, *, speculative: bool) -> None:
         ({"max_inflight": 0}, "max_inflight must be None or an integer of at least 1, not 0"),
         ({"max_calls": 0}, "max_calls must be None or an integer of at least 1, not 0"),
         ({"max_calls": 1.5}, "max_calls must be None or an integer of at least 1, not 1.5"),
-        ({"per_s": 0.0}, "per_s must be a finite number of seconds above 0, not 0.0"),
-        ({"per_s": math.inf}, "per_s must be a finite number of seconds above 0, not inf"),
-        ({"per_s": math.nan}, "per_s must be a number of at least 0.0, not nan"),
+        ({"per_s": 0.0}, "per_s must be above 0 and finite, not 0.0"),
+        ({"per_s": math.inf}, "per_s must be above 0 and finite, not inf"),
+        ({"per_s": math.nan}, "per_s must be above 0 and finite, not nan"),
     ],
 )
 def test_a_limit_that_makes_no_sense_is_refused(arguments: dict[str, float], message: str) -> None:

@@ -9,7 +9,7 @@ import threading
 import warnings
 from typing import Any
 
-from spec_envs.brief import quoted
+from spec_envs.brief import error_text
 from spec_envs.handling import NOTHING, CancelToken, Usage
 from spec_envs.values import key_of
 from spec_envs.wrappers.speculation.statistics import Statistics
@@ -20,8 +20,6 @@ from spec_envs.wrappers.speculation.tree.nodes import Node, Run, RunState
 
 _log = logging.getLogger(__name__)
 _NEVER = TimedCount(0)
-#: Of the text of an error, in characters.
-_MOST = 2000
 #: This number of calls that were made without the tree are counted at once.
 _MOST_PLAYED = 32
 
@@ -91,7 +89,7 @@ class Ledger:
         if full:
             self._usage["all"] += run.usage
             self._usage["all_full"] += full
-        error = None if run.error is None else quoted(run.error, _MOST)
+        error = error_text(run.error)
         self.trace.add(now, "end", run=run, outcome=run.state.value, error=error, usage=run.usage)
         if run.shadow_of is not None and run.state is RunState.DONE:
             self._shadow(now, run, run.shadow_of)
@@ -199,7 +197,7 @@ class Ledger:
         if full:
             self._usage["guessing"] += partial
             self._usage["guessing_full"] += full
-        text = None if error is None else quoted(error, _MOST)
+        text = error_text(error)
         is_own = not isinstance(error, KeyboardInterrupt)  # Ctrl-C is the user's
         if outcome == "failed" and node.call is not None and text is not None and is_own:
             self._guess_errors.setdefault(node.call.handler, text)

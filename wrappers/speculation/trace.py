@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from spec_envs.brief import brief, quoted
+from spec_envs.brief import brief, error_text
 from spec_envs.call_env import CallEnv
 from spec_envs.checks import integer
 from spec_envs.handling import NOTHING, Usage
@@ -276,7 +276,7 @@ class Trace:
             tokens_in=usage.tokens_in,
             tokens_out=usage.tokens_out,
             money=usage.money,
-            error=None if error is None else quoted(error, most=2000),
+            error=error_text(error),
         )
         self._keep(_as_row(start))
         self._keep(_as_row(end))

@@ -16,7 +16,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 
-from spec_envs.checks import integer_or_none, keep_numbers
+from spec_envs.checks import integer_or_none, keep_numbers, positive
 from spec_envs.errors import InvalidConfiguration
 
 #: For how long a start that was lent may be used, at most.
@@ -50,9 +50,8 @@ class SharedLimit:
         for name in ("max_inflight", "max_calls"):
             object.__setattr__(self, name, integer_or_none(name, getattr(self, name), least=1))
         given = (name for name in ("max_tokens", "max_money") if getattr(self, name) is not None)
-        keep_numbers(self, "per_s", *given)
-        if not 0 < self.per_s < math.inf:
-            raise InvalidConfiguration(f"per_s must be a finite number of seconds above 0, not {self.per_s!r}")
+        keep_numbers(self, *given)
+        object.__setattr__(self, "per_s", positive("per_s", self.per_s, finite=True))
         if (self.max_inflight, self.max_calls, self.max_tokens, self.max_money) == (None,) * 4:
             raise InvalidConfiguration("a SharedLimit must limit something: calls in flight, begun, tokens or money")
 

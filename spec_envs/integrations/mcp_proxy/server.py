@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from spec_envs.integrations.mcp_proxy.channels import Channel, Streams
+from spec_envs.integrations.mcp_proxy.channels import Channel, Streams, nothing
 from spec_envs.integrations.mcp_proxy.children import Child
 from spec_envs.integrations.mcp_proxy.config import ServerConfig
 from spec_envs.integrations.mcp_proxy.flow import MUCH
@@ -47,7 +47,7 @@ class Server:
         config: ServerConfig,
         receive: Receive,
         started_again: Callable[[], None],
-        on_flow: Callable[[], None] = lambda: None,
+        on_flow: Callable[[], None] = nothing,
     ) -> None:
         self.config = config
         self._receive = receive

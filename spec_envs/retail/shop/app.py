@@ -25,7 +25,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.asgi_server import Served
-from spec_envs.checks import as_number, number
+from spec_envs.checks import not_negative, number
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.extras import needed
 from spec_envs.retail.shop.database import Refused, ShopDatabase, Write
@@ -70,8 +70,7 @@ class Faults:
             number(kind, share, least=0, most=1)
         if (total := sum(share for _, share in self._shares())) > 1:
             raise InvalidConfiguration(f"the shares of all faults add up to {total:g}, which is more than 1")
-        if not 0 <= as_number(self.slow_s) < float("inf"):
-            raise InvalidConfiguration(f"slow_s must be a number of at least 0 (seconds), not {self.slow_s!r}")
+        not_negative("slow_s", self.slow_s)
 
     def of(self, number: int) -> str | None:
         """Return the name of the fault that the request with this number has, or ``None``."""

@@ -10,7 +10,7 @@ import urllib.parse
 from collections.abc import Mapping
 
 from spec_envs.calls import Effect
-from spec_envs.checks import as_number, integer
+from spec_envs.checks import integer, not_negative, positive
 from spec_envs.closing import Closing
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.handling import CancelToken
@@ -44,15 +44,11 @@ class HttpTools(MadeAnew, Closing):
 
     def __init__(self, url: str, *, timeout_s: float = 10.0, attempts: int = 6, backoff_s: float = 0.05) -> None:
         address = _address(url)
-        if not 0 < as_number(timeout_s) < float("inf"):
-            raise InvalidConfiguration(f"timeout_s must be a positive number of seconds, not {timeout_s!r}")
-        if not 0 <= as_number(backoff_s) < float("inf"):
-            raise InvalidConfiguration(f"backoff_s must be a number of at least 0 (seconds), not {backoff_s!r}")
         self.url = url.rstrip("/")
         self._path = address.path.rstrip("/")
         self._attempts = integer("attempts", attempts, least=1)
-        self._backoff_s = as_number(backoff_s)
-        self._lines = _Lines(address, as_number(timeout_s))
+        self._backoff_s = not_negative("backoff_s", backoff_s)
+        self._lines = _Lines(address, positive("timeout_s", timeout_s, finite=True))
 
     def __call__(self, query: ToolQuery, cancel: CancelToken | None = None) -> ToolResponse:
         """Return what the shop's tool answers, and what it has changed.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
 from spec_envs.asgi_server import Served
-from spec_envs.checks import as_number
+from spec_envs.checks import not_negative
 from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.pickling import NotPicklable
@@ -47,8 +47,8 @@ class WikiSite(NotPicklable, Closing):
         port: int = 0,
         latency_s: float | Callable[[str], float] = 0.0,
     ) -> None:
-        if not callable(latency_s) and not 0 <= as_number(latency_s) < float("inf"):
-            raise InvalidConfiguration(f"latency_s must be at least 0 and finite, not {latency_s!r}")
+        if not callable(latency_s):
+            latency_s = not_negative("latency_s", latency_s)
         self._corpus = corpus
         self._host, self._port = host, port
         self._latency_s = latency_s

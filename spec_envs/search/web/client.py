@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import email.utils
 import importlib.metadata
-import math
 import os
 import ssl
 import time
@@ -20,7 +19,7 @@ import urllib.parse
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from spec_envs.checks import keep_integers, keep_numbers
+from spec_envs.checks import keep_integers, not_negative, positive
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.search.web.answers import Answer, BrokenBody, Inflater
 
@@ -62,13 +61,10 @@ class WebSettings:
     certificates: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
-        keep_numbers(self, "timeout_s", "requests_per_s", "backoff_s")
         for name in ("timeout_s", "requests_per_s"):
-            if not getattr(self, name) > 0:
-                raise InvalidConfiguration(f"{name} must be above 0, not {getattr(self, name)!r}")
+            object.__setattr__(self, name, positive(name, getattr(self, name)))
+        object.__setattr__(self, "backoff_s", not_negative("backoff_s", self.backoff_s))
         keep_integers(self, attempts=1, max_bytes=1, max_redirects=0)
-        if self.backoff_s == math.inf:
-            raise InvalidConfiguration(f"backoff_s must be at least 0 and finite, not {self.backoff_s!r}")
 
     @property
     def page_s(self) -> float:
