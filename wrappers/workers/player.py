@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from spec_envs.calls import Call
+from spec_envs.checks import made
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.guesses import Guesser
 from spec_envs.wrappers.speculation.statistics import Statistics
@@ -163,7 +164,7 @@ class Player:
 
     def _wrapped(self, guessers: Mapping[str, Guesser]) -> SpeculativeWrapper[Any, Any]:
         plan = self._plan
-        env = plan.env_factory()
+        env = made(plan.env_factory)
         handlers: dict[str, Any] = getattr(env.unwrapped, "handlers", {})
         for name, handler in list(handlers.items()):
             if (decorated := self._around(name, handler)) is not handler:

@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, get_args
 
-from spec_envs.checks import check_env_factory, choice, integer_or_none
+from spec_envs.checks import check_env_factory, check_seeds, choice, integer_or_none
 from spec_envs.errors import EpisodeFailed, InvalidConfiguration
 from spec_envs.guesses import Guesser
 from spec_envs.wrappers.speculation.transitions import AnyEnv
@@ -77,8 +77,7 @@ def rollouts(
         raise InvalidConfiguration(
             f"runtime must be a name, or a callable that makes a runtime for each episode, not {runtime!r:.80}"
         )
-    if not isinstance(seeds, Iterable):
-        raise InvalidConfiguration(f"seeds must be an iterable of seeds, such as range(100), not {seeds!r:.80}")
+    seeds = check_seeds(seeds)
     _check_shared(shared_limits, ray, runtime)
     plan = Plan(env_factory, policy, guessers, learning, max_steps, options)
     if ray:
