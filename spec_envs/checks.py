@@ -15,13 +15,13 @@ An integer is whatever has ``__index__`` and is not a bool: ``np.int64(3)`` and 
 
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, SupportsFloat, SupportsIndex, TypeVar
 
 import gymnasium as gym
 import numpy as np
 
-from spec_envs.errors import InvalidConfiguration, ResetNeeded
+from spec_envs.errors import InvalidConfiguration, ResetNeeded, UnknownHandler
 
 EpisodeType = TypeVar("EpisodeType")
 ItemType = TypeVar("ItemType")
@@ -115,6 +115,19 @@ def keep_numbers(settings: object, *names: str, least: float = 0.0, most: float 
         object.__setattr__(settings, name, value if type(value) is int else kept)
 
 
+def boolean(name: str, value: Any) -> bool:
+    """The argument ``name`` as a ``bool``; ``InvalidConfiguration`` if it is neither ``True`` nor ``False``."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise InvalidConfiguration(f"{name} must be True or False, not {value!r:.80}")
+
+
+def keep_booleans(settings: object, *names: str) -> None:
+    """Replace the fields of a frozen dataclass by the ``bool`` that they mean; or ``InvalidConfiguration``."""
+    for name in names:
+        object.__setattr__(settings, name, boolean(name, getattr(settings, name)))
+
+
 #: The greatest size of a generated world: a hundred times the embedded one.
 LARGEST_WORLD = 100
 
@@ -179,6 +192,13 @@ def made(env_factory: Callable[[], gym.Env[Any, Any]]) -> gym.Env[Any, Any]:
     if not isinstance(env, gym.Env):
         raise InvalidConfiguration(f"env_factory must return an environment (gymnasium.Env), not {env!r:.80}")
     return env
+
+
+def check_names(what: str, given: Iterable[object], known: Collection[str]) -> None:
+    """Raise ``UnknownHandler``, which lists the ``known`` names, if the argument ``what`` is given for another one."""
+    for name in given:
+        if name not in known:
+            raise UnknownHandler(f"{what} has {name!r}, but the calls here are: {', '.join(sorted(known))}")
 
 
 def check_seeds(seeds: Iterable[int]) -> Iterator[int]:

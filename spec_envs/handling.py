@@ -18,7 +18,7 @@ import numpy as np
 
 from spec_envs.calls import Effect
 from spec_envs.errors import CallCancelled, InvalidConfiguration
-from spec_envs.parameters import parameters_of
+from spec_envs.parameters import parameters_of, why_not_called
 from spec_envs.pickling import NotPicklable
 from spec_envs.values import own_copy
 
@@ -274,13 +274,23 @@ def as_handler(function: Handler) -> Handler:
     and so is its method ``predict``: the response is the action.
 
     Raises:
-        InvalidConfiguration: ``function`` cannot be called.
+        InvalidConfiguration: ``function`` cannot be called with a query, is a class, or has an ``effect`` that is none.
     """
+    if isinstance(function, type) and any({"__call__", "predict"} & vars(kind).keys() for kind in function.__mro__):
+        raise InvalidConfiguration(
+            f"a handler or a policy must be an object, not the class {function.__name__}: make one"
+        )
+    declared_effect("handler", function)
     predict = _predict_of(function)
     if predict is not None:
         return _Adapted(function, functools.partial(_action, predict))
     if not callable(function):
         raise InvalidConfiguration(f"a handler must be callable, and {function!r} is not")
+    if (why := why_not_called(function, ("query",), ("cancel",))) is not None:
+        raise InvalidConfiguration(
+            f"{function!r} cannot be called as a handler or a policy: {why}; it is called with the query (of a policy: "
+            f"the observation), and with the call's token where it has a parameter named 'cancel'"
+        )
     parameters = parameters_of(function)
     second = parameters["cancel"] if [*parameters][1:2] == ["cancel"] else None
     by_position = second is not None and not second.is_keyword_only

@@ -8,6 +8,7 @@ from typing import Any, Generic, Self, SupportsFloat, TypeVar
 import gymnasium as gym
 
 from spec_envs.calls import Call
+from spec_envs.checks import check_env
 from spec_envs.errors import NotForkable
 from spec_envs.guesses import AsyncGuesser, Guesser, Prefetcher
 from spec_envs.pickling import NotPicklable
@@ -101,6 +102,7 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
         estimates: Estimates | str | os.PathLike[str] | None = None,
         otel: bool | TracerProvider = False,
     ) -> None:
+        check_env(env)
         self._runtime = AsyncioRuntime()
         options = SessionOptions(
             policy=policy,

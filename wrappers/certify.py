@@ -17,7 +17,7 @@ from spec_envs.wrappers.async_speculative import AsyncSpeculativeWrapper
 from spec_envs.wrappers.certificate import Certificate, Difference, Failure, Verdict
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.runtimes.base import Runtime
-from spec_envs.wrappers.runtimes.blocking import make_runtime, run_blocking
+from spec_envs.wrappers.runtimes.blocking import check_made_anew, make_runtime, run_blocking
 from spec_envs.wrappers.speculation.awaiting import run_awaited
 from spec_envs.wrappers.speculation.transitions import AnyEnv, plain_reward, resetting, stepping
 from spec_envs.wrappers.speculative import SpeculativeWrapper
@@ -60,6 +60,7 @@ def certify(
     """
     check_env_factory(env_factory)
     seeds, max_steps = check_seeds(seeds), integer("max_steps", max_steps, least=1)
+    check_made_anew(options.get("runtime", "threads"), "run")
 
     def plain() -> PlainLoop:
         return PlainLoop(made(env_factory), _fresh(policy), _new_runtime(options))

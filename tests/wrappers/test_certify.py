@@ -213,6 +213,11 @@ def test_no_seeds_are_no_evidence():
         certify(FakeEnv, choose, {}, [])
 
 
+def test_every_run_needs_a_runtime_of_its_own():
+    with pytest.raises(InvalidConfiguration, match="a callable that makes a runtime for each run, not <"):
+        certify(FakeEnv, choose, {}, [0], runtime=SimulationRuntime())
+
+
 @pytest.mark.parametrize(
     "certified", [certify, lambda *args, **more: asyncio.run(certify_async(*args, **more))], ids=["certify", "async"]
 )

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Set
 
 from spec_envs.calls import Effect, parts_named
-from spec_envs.checks import keep_numbers
+from spec_envs.checks import keep_booleans, keep_numbers
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers.quota import HandlerLimit
 
@@ -48,6 +48,9 @@ class ToolRule:
         object.__setattr__(self, "touches", parts_named(self.touches))
         if self.ttl_s is not None:
             keep_numbers(self, "ttl_s")
+        keep_booleans(self, "private", "shared")
+        if not isinstance(self.metered, HandlerLimit | None):
+            raise InvalidConfiguration(f"metered must be a HandlerLimit or None, not {self.metered!r:.80}")
         if self.shared and self.effect is not Effect.READ:
             raise InvalidConfiguration(f"only results of a READ can be shared, and this tool is declared {self.effect}")
         if self.metered is not None and self.metered.max_calls is None:
@@ -77,7 +80,11 @@ class ToolRules:
 
     def __init__(self, declared: Mapping[str, Effect | ToolRule]) -> None:
         self._declared = {}
+        if not isinstance(declared, Mapping):
+            raise InvalidConfiguration(f"rules must be a mapping from names of tools, not {declared!r:.80}")
         for name, rule in declared.items():
+            if not isinstance(name, str):
+                raise InvalidConfiguration(f"rules must be given by the names of tools, not by {name!r:.80}")
             if not isinstance(rule, Effect | ToolRule):
                 raise InvalidConfiguration(f"{name!r} must be declared by an Effect or a ToolRule, not {rule!r}")
             self._declared[name] = ToolRule(effect=rule) if isinstance(rule, Effect) else rule
