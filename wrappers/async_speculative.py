@@ -230,13 +230,13 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
         """
         if self._session.is_inherited:
             return
-        if not self._session.closed:
-            self._session.closed = True
-            self._session.plain.close()
-            self._session.driver.close()
-            self._session.keep()
-            self.trace.tell_end(self._session.driver.now(), "closed")
         try:
+            if not self._session.closed:
+                self._session.closed = True
+                self._session.plain.close()
+                self._session.driver.close()
+                self._session.keep()
+                self.trace.tell_end(self._session.driver.now(), "closed")
             await self._runtime.ended()
         finally:
             self._session.env.close()

@@ -10,7 +10,8 @@ import warnings
 from typing import Any
 
 from spec_envs.brief import error_text
-from spec_envs.handling import NOTHING, CancelToken, Usage
+from spec_envs.handling import CancelToken
+from spec_envs.usage import NOTHING, Usage
 from spec_envs.values import key_of
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Played, Trace

@@ -11,8 +11,9 @@ from spec_envs.calls import Call, Effect
 from spec_envs.checks import check_names, keep_booleans, keep_integers
 from spec_envs.errors import InvalidConfiguration, UnknownHandler
 from spec_envs.guesses import AsyncGuesser, Guesser, Prefetcher, check_guesser
-from spec_envs.handling import Handler, Usage, as_handler, declared_effect, greatest_usage, is_async, unpriced_model
+from spec_envs.handling import Handler, as_handler, declared_effect, greatest_usage, is_async, unpriced_model
 from spec_envs.parameters import why_not_called
+from spec_envs.usage import Usage
 from spec_envs.wrappers.calibration import Calibration
 from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.kept_estimates import load, recall, remember, save

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Set
 
-from spec_envs.calls import Effect, parts_named
+from spec_envs.calls import Effect, check_effect, parts_named
 from spec_envs.checks import keep_booleans, keep_numbers
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers.quota import HandlerLimit
@@ -41,10 +41,7 @@ class ToolRule:
     ttl_s: float | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.effect, Effect):
-            raise InvalidConfiguration(
-                f"effect must be Effect.READ, Effect.SAMPLE or Effect.WRITE, not {self.effect!r}"
-            )
+        check_effect("effect", self.effect)
         object.__setattr__(self, "touches", parts_named(self.touches))
         if self.ttl_s is not None:
             keep_numbers(self, "ttl_s")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from spec_envs.checks import integer_or_none, keep_booleans, keep_integers, keep_numbers
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.handling import Usage
+from spec_envs.usage import Usage
 from spec_envs.wrappers.estimates import beyond
 from spec_envs.wrappers.quota import HandlerLimit, Quota
 
