@@ -367,7 +367,7 @@ def declared_effect(what: str, handler: object) -> Effect | None:
     effect = getattr(handler, "effect", None)
     if effect is None:
         return None
-    check_effect(f"effect of {what}={handler!r:.80}", effect)
+    check_effect(f"effect of the {what} {getattr(handler, '__name__', type(handler).__name__)}", effect)
     return cast(Effect, effect)
 
 

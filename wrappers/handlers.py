@@ -240,7 +240,9 @@ def retry(
             f"{handler!r} writes, and a failed call may have had its effect; repeat the call where you can check that"
         )
     backoff_s = number("backoff_s", backoff_s, least=0)
-    if not all(isinstance(each, type) and issubclass(each, Exception) for each in (on if type(on) is tuple else (on,))):
+    if not all(
+        isinstance(each, type) and issubclass(each, Exception) for each in (on if isinstance(on, tuple) else (on,))
+    ):
         raise InvalidConfiguration(
             f"on must be a class of exceptions, or a tuple of them, such as (OSError,), not {on!r:.80}"
         )
