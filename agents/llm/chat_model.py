@@ -150,7 +150,8 @@ class ChatModel(MadeAnew, Closing):
             EnvClosed: The model is closed, or was closed during the call.
         """
         token = cancel or CancelToken()
-        client = self._client(self._background.loop, query, token)  # on this thread; the loop serves other calls
+        _check_call(query, token)
+        client = self._client(self._background.loop)  # made on this thread, while the loop serves other calls
         token.raise_if_cancelled()
         return self._background.run(self._answered(client, query, token), token)
 
@@ -162,7 +163,8 @@ class ChatModel(MadeAnew, Closing):
             InvalidConfiguration: As for a blocking call.
         """
         token = cancel or CancelToken()
-        return await self._answered(self._client(asyncio.get_running_loop(), query, token), query, token)
+        _check_call(query, token)
+        return await self._answered(self._client(asyncio.get_running_loop()), query, token)
 
     async def _answered(self, client: AsyncOpenAI, query: ChatRequest, cancel: CancelToken) -> Completion:
         answer = Answer(query, self._parameters.limit(query))
@@ -192,15 +194,7 @@ class ChatModel(MadeAnew, Closing):
             raise HandlerFailed(f"ChatModel({self.name!r}, base_url={public(url)!r}) gave no answer{failure}")
         return answer.completion(usage)
 
-    def _client(self, loop: asyncio.AbstractEventLoop, query: object, cancel: object) -> AsyncOpenAI:
-        """Return the client of ``loop``, for a call with these arguments."""
-        if not isinstance(query, ChatRequest):
-            raise InvalidConfiguration(
-                f"a model takes a ChatRequest, such as ChatRequest(messages=[{{'role': 'user', 'content': 'Hi!'}}]), "
-                f"not {query!r:.200}"
-            )
-        if not isinstance(cancel, CancelToken):
-            raise InvalidConfiguration(f"cancel must be a CancelToken, not {cancel!r:.200}")
+    def _client(self, loop: asyncio.AbstractEventLoop) -> AsyncOpenAI:
         with self._lock:
             if self._closed:
                 raise EnvClosed(f"{self!r} is closed; make a new ChatModel")
@@ -247,6 +241,17 @@ class ChatModel(MadeAnew, Closing):
     def __repr__(self) -> str:
         where = "" if self.base_url is None else f", base_url={public(self.base_url)!r}"
         return f"ChatModel({self.name!r}{where})"
+
+
+def _check_call(query: object, cancel: object) -> None:
+    """Raise ``InvalidConfiguration`` for what is no request, or no token."""
+    if not isinstance(query, ChatRequest):
+        raise InvalidConfiguration(
+            f"a model takes a ChatRequest, such as ChatRequest(messages=[{{'role': 'user', 'content': 'Hi!'}}]), not "
+            f"{query!r:.200}"
+        )
+    if not isinstance(cancel, CancelToken):
+        raise InvalidConfiguration(f"cancel must be a CancelToken, not {cancel!r:.200}")
 
 
 async def _end(stream: AsyncIterable[object]) -> None:
