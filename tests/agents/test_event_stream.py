@@ -71,7 +71,7 @@ TOLD = {
     "an error as JSON": (events(H, '{"error": {"message": "overloaded"}}', STOP), "overloaded"),
     "a page": ("<html>Bad gateway</html>", "ended before it was complete"),
     "an answer that is cut": (events(H, J) + STOP[:20], "ended before it was complete"),
-    "what is no JSON": (events(H, "{hi", STOP), "JSONDecodeError"),
+    "what is no JSON": (events(H, "{hi", STOP), "is no JSON: {hi"),
     "deep": (events("[" * 100_000), "Error"),
 }
 
