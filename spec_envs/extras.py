@@ -7,6 +7,7 @@ import re
 import traceback
 from collections.abc import Iterator
 from importlib import metadata
+from pathlib import Path
 
 from gymnasium.error import DependencyNotInstalled
 
@@ -84,8 +85,18 @@ def _is_of_this_package(error: Exception) -> bool:
     return is_own and frame.f_globals["__name__"] != __name__ and not isinstance(error, DependencyNotInstalled)
 
 
+def install_command(*extras: str) -> str:
+    """The command that installs these extras; for a checkout of the repository also the one that needs no index."""
+    names = ",".join(extras)
+    command = f"pip install 'spec-envs[{names}]'"
+    root = Path(__file__).parents[1]
+    if not (root / "pyproject.toml").is_file():
+        return command
+    return f'{command}, or for this checkout: pip install -e "{root}[{names}]"'
+
+
 def _failure(what: str, extras: tuple[str, ...], packages: str) -> DependencyNotInstalled:
-    return DependencyNotInstalled(f"{what} needs {packages}: pip install 'spec-envs[{','.join(extras)}]'")
+    return DependencyNotInstalled(f"{what} needs {packages}: {install_command(*extras)}")
 
 
 def _unfit(package: str) -> str | None:

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, assert_never
 
 from spec_envs.errors import CallCancelled, EnvClosed, ResetNeeded, UnknownHandler
@@ -156,9 +157,20 @@ class Driver:
         self._apply(self._tree.close)
 
     @property
+    def still(self) -> AbstractContextManager[Any]:
+        """In this context no branch grows, so no fork makes a step, on any thread."""
+        return self._runtime.lock
+
+    @property
     def is_calling(self) -> bool:
         """Whether a call is under way."""
         return bool(self._tokens)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the call that the episode waits for has failed."""
+        root = self._tree.root
+        return root is not None and root.run is not None and root.run.state is RunState.FAILED
 
     @property
     def is_idle(self) -> bool:

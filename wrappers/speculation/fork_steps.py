@@ -6,7 +6,6 @@ the episode, too. Such a step is found by what it has moved, the generator is se
 
 import collections
 import threading
-import warnings
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar, cast
@@ -136,10 +135,10 @@ def _stepped(env: AnyEnv, action: Any) -> tuple[AnyEnv, Transition | Exception, 
     return twin, result, before.moved()
 
 
-def undrawn(run: Callable[[], _T], env: AnyEnv) -> _T:
-    """Return what ``run`` returns, which tries a method on a fork of ``env``, and leave the global generators unmoved.
+def undrawn(run: Callable[[], _T]) -> _T:
+    """Return what ``run`` returns, which tries a method on a fork, and leave the global generators unmoved.
 
-    A generator that moves each time is moved by the method, not by another thread: it is set back, with a warning.
+    A generator that moves each time is moved by the method, not by another thread: it is set back.
 
     Raises:
         Exception: What ``run`` raises.
@@ -148,14 +147,11 @@ def undrawn(run: Callable[[], _T], env: AnyEnv) -> _T:
     first = before = GlobalGenerators()
     for _ in range(_TIMES):
         outcome, failure = _outcome(run)
-        moved = before.moved()
-        if moved is None:
+        if before.moved() is None:
             break
         before = GlobalGenerators()
     else:
         first.restore()
-        text = f"{env} draws from the global generator {moved}, so few of its steps are predicted; use self.np_random"
-        warnings.warn(text, RuntimeWarning, stacklevel=2)
     if failure is not None:
         raise failure
     return cast(_T, outcome)

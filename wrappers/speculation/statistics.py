@@ -43,11 +43,12 @@ class Statistics:
         loose_matches: Branches committed by a looser match (lossy).
         shadow_checks: Loosely matched calls that were made again with their true query; ``shadow_differences`` of them
             had another response.
-        rehearsal: Of an environment that does not ask for calls, before its first episode: ``"due"``, ``"passed"``,
-            ``"too slow"`` (it was not rehearsed, or not to the end), or ``"none"`` (not wanted, or not needed).
-        proofs: Committed steps of such an environment that were made again on another fork; ``proof_differences`` of
-            them had another outcome.
+        rehearsal: Before the first episode: ``"due"``, ``"passed"``, ``"too slow"`` (the environment was not rehearsed,
+            or not to the end), or ``"none"`` (not wanted, or not needed).
+        proofs: Committed steps that were made again on another fork; ``proof_differences`` of them had another outcome,
+            or changed something that all environments share.
         fork_failures: How often speculation ended because the environment could not be forked any more.
+        stopped: Why speculation on the environment has ended; ``None`` where it has not.
     """
 
     commits: int = 0
@@ -81,6 +82,7 @@ class Statistics:
     proofs: int = 0
     proof_differences: int = 0
     fork_failures: int = 0
+    stopped: str | None = None
 
     @property
     def hit_rate(self) -> float:
@@ -194,9 +196,6 @@ class Statistics:
             )
         if self.rehearsal == "too slow":
             lines.append("forks     unrehearsed: the environment is too slow for it")
-        if self.proof_differences or self.fork_failures:
-            lines.append(
-                f"STOPPED   speculation on this environment ended: {self.fork_failures} failed forks, "
-                f"{self.proof_differences} of {self.proofs} steps made again had another outcome"
-            )
+        if self.stopped is not None:
+            lines.append(f"STOPPED   speculation on this environment ended: {self.stopped}")
         return "\n".join(lines)

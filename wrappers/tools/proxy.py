@@ -186,6 +186,10 @@ class SpeculativeTools(NotPicklable):
         if not self._rules.is_known(tool):
             self._rules.hint(tool, UNLISTED)
 
+    def doubt(self, tool: str, *, touches_all: bool) -> None:
+        """Have calls of ``tool``, a ``WRITE``, make all results stale, in place of what is declared; or no more."""
+        self._rules.doubt(tool, touches_all=touches_all)
+
     async def call(
         self,
         tool: str,

@@ -30,7 +30,7 @@ class ToolRule:
             ``ToolLimits.ttl_s``.
 
     Raises:
-        InvalidConfiguration: Two of these contradict each other, or ``touches`` is no set of texts.
+        InvalidConfiguration: Two of these contradict each other, or one is of another type.
     """
 
     effect: Effect = Effect.WRITE
@@ -46,6 +46,11 @@ class ToolRule:
                 f"effect must be Effect.READ, Effect.SAMPLE or Effect.WRITE, not {self.effect!r}"
             )
         object.__setattr__(self, "touches", parts_named(self.touches))
+        for name in ("private", "shared"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise InvalidConfiguration(f"{name} must be true or false, not {value!r:.80}")
+        if self.metered is not None and not isinstance(self.metered, HandlerLimit):
+            raise InvalidConfiguration(f"metered must be a HandlerLimit or None, not {self.metered!r:.80}")
         if self.ttl_s is not None:
             keep_numbers(self, "ttl_s")
         if self.shared and self.effect is not Effect.READ:
@@ -83,6 +88,7 @@ class ToolRules:
             self._declared[name] = ToolRule(effect=rule) if isinstance(rule, Effect) else rule
         self._hinted: dict[str, ToolRule] = {}
         self._servers: dict[str, str] = {}
+        self._unsure: set[str] = set()
 
     def place(self, tool: str, server: str) -> None:
         """``tool`` is of ``server``, by whose name it begins; "" for a server without a name."""
@@ -100,6 +106,10 @@ class ToolRules:
         """Use ``rule`` for ``tool``, or none, unless the tool is declared."""
         self._hinted[tool] = rule or _UNDECLARED
 
+    def doubt(self, write: str, *, touches_all: bool) -> None:
+        """Whether the tool ``write`` touches everything, of whatever server, in place of what is declared of it."""
+        (self._unsure.add if touches_all else self._unsure.discard)(write)
+
     def is_known(self, tool: str) -> bool:
         """Whether there is a rule for ``tool``."""
         return self[tool] is not _UNDECLARED or tool in self._hinted
@@ -112,6 +122,8 @@ class ToolRules:
     def makes_stale(self, write: str, tool: str) -> bool:
         """Whether a call of the tool ``write`` makes results of ``tool`` stale."""
         changed, read = self[write].touches, self[tool].touches
+        if write in self._unsure:
+            return read != frozenset()
         server, name = self._parts(tool)
         same_server = self._parts(write)[0] == server
         if changed is None:

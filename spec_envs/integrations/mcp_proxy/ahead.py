@@ -16,6 +16,7 @@ from spec_envs.integrations.mcp_proxy.config import ProxyConfig
 from spec_envs.integrations.mcp_proxy.files import JsonLines
 from spec_envs.integrations.mcp_proxy.lines import Message, note
 from spec_envs.integrations.mcp_proxy.memory import Lesson, Memory
+from spec_envs.integrations.mcp_proxy.names import Names
 from spec_envs.integrations.mcp_proxy.server import OWN_ID, RpcError, Server
 from spec_envs.wrappers.speculation.trace import TraceEvent
 from spec_envs.wrappers.tools import SpeculativeTools, ToolLimits, ToolRun
@@ -131,6 +132,7 @@ class Ahead:
         self._memory = memory
         self._trace = trace
         self._rules = ToolRules(config.rules)
+        self._names = Names(config.rules, [each.name for each in config.servers])
         self._lists: list[tuple[Server, list[Any], bool, bool]] = []  # the pages of the servers' lists of tools
         self._meta: dict[str, dict[str, Any]] = {}  # of the last call to each server
         self._barred: set[str] = set()
@@ -186,6 +188,8 @@ class Ahead:
         page = (server, list(result.get("tools", ())), is_first, result.get("nextCursor") is None)
         self._lists.append(page)
         self._read_page(*page)
+        self._names.see(server.config.name, self._served_by(server).listed)
+        self._memory.tell_problems(self._names.problems)
 
     def _read_page(self, server: Server, listed: list[Any], is_first: bool, is_last: bool) -> None:
         self._served_by(server).read_list(listed, is_first=is_first, is_last=is_last)
@@ -246,6 +250,7 @@ class Ahead:
         arguments = params.get("arguments") or {}
         tool = self._add(server, params["name"])
         self._served_by(server).check(params["name"])
+        self._tools.doubt(tool, touches_all=self._names.is_doubtful(server.config.name, params["name"]))
         meta = params.get("_meta") or {}
         self._meta[server.config.name] = meta
         is_told = "progressToken" in meta and tool in self._with_progress

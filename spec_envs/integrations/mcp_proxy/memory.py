@@ -69,6 +69,11 @@ class Figures:
         """Note how long the client waited for a call."""
         self._extend(tool, "ready_s" if ahead else "called_s", [round(seconds, 6)])
 
+    @property
+    def has_any(self) -> bool:
+        """Whether there was a call."""
+        return bool(self.tools) or any(self.counts.values())
+
     def add(self, other: Figures) -> None:
         """Add the figures of later calls."""
         for name in _COUNTS:
@@ -144,6 +149,7 @@ class Memory:
         self._waiting: deque[Lesson] = deque()
         self._is_learning = False
         self._unsaved = 0
+        self._problems: list[str] | None = None  # with the names in the rules; None: no server has listed its tools
         self._last_call = time.monotonic()
 
     def _learn_from(self, data: Mapping[str, Any] | None) -> bool:
@@ -222,10 +228,20 @@ class Memory:
                 self._new.counts[name] += getattr(statistics, name)
             self._new.held_back.update(statistics.held_back)
 
+    def tell_problems(self, problems: list[str]) -> None:
+        """Note what is wrong with the names in the rules, each time that there is something new, and keep it."""
+        for problem in problems:
+            if problem not in (self._problems or ()):
+                note(problem)
+        self._problems = problems
+
     def close(self) -> None:
         """Finish the lessons, and write the file."""
         self._teacher.shutdown()
-        self.save()
+        if (
+            self._new.has_any or self._lessons or self._problems or self.file.exists()
+        ):  # a proxy that served nobody leaves no file
+            self.save()
 
     def save(self) -> None:
         """Write the file. A failure is noted, and the proxy goes on.
@@ -241,6 +257,7 @@ class Memory:
             "version": _VERSION,
             "servers": [{"name": each.name, "server": each.identity} for each in self._config.servers],
             "updated": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "problems": before.get("problems", []) if self._problems is None else self._problems,
             "figures": figures.to_json(),
         }
         if self._config.learns:
