@@ -216,12 +216,15 @@ class PlainSteps:
     def _take_turn(self, quota: Quota, call: CancelToken) -> None:
         """Wait until the limit of the handler lets ``call`` begin, and count it."""
         with self._runtime.lock:
+            asked_at = self._now()
             while (begins_at := quota.authoritative_from(self._runtime.now())) is not None:
                 self._runtime.wait(None if math.isinf(begins_at) else begins_at)
                 if self._closed:
                     raise EnvClosed("the wrapper was closed while a response was awaited; make a new one")
+            begins_at = self._now()
+            self._ledger.held(begins_at - asked_at)
             quota.let(call, speculative=False)
-            quota.began(call, self._runtime.now())
+            quota.began(call, begins_at)
 
 
 class _UnderWay:
