@@ -23,8 +23,7 @@ class ToolRule:
             ``WRITE`` all that the tools of its server read, for any other tool its own part.
         metered: The tool's quota. The tool is called ahead of time only while the quota leaves room for as many calls
             as agents lately made themselves, and one more.
-        private: Whether the arguments must not be sent before the agent itself calls the tool. A private tool is never
-            called ahead of time.
+        private: Whether the arguments must not be sent before the agent itself calls the tool, so never ahead of time.
         shared: Whether all agent runs may use a result of a ``READ``, not only the run that has read it.
         ttl_s: For how many seconds after the start of a call its result may be used (>= 0), if that is less than
             ``ToolLimits.ttl_s``.
@@ -43,11 +42,6 @@ class ToolRule:
     def __post_init__(self) -> None:
         check_effect("effect", self.effect)
         object.__setattr__(self, "touches", parts_named(self.touches))
-        for name in ("private", "shared"):
-            if not isinstance(value := getattr(self, name), bool):
-                raise InvalidConfiguration(f"{name} must be true or false, not {value!r:.80}")
-        if self.metered is not None and not isinstance(self.metered, HandlerLimit):
-            raise InvalidConfiguration(f"metered must be a HandlerLimit or None, not {self.metered!r:.80}")
         if self.ttl_s is not None:
             keep_numbers(self, "ttl_s")
         keep_booleans(self, "private", "shared")
@@ -81,9 +75,9 @@ class ToolRules:
     """
 
     def __init__(self, declared: Mapping[str, Effect | ToolRule]) -> None:
-        self._declared = {}
         if not isinstance(declared, Mapping):
             raise InvalidConfiguration(f"rules must be a mapping from names of tools, not {declared!r:.80}")
+        self._declared = {}
         for name, rule in declared.items():
             if not isinstance(name, str):
                 raise InvalidConfiguration(f"rules must be given by the names of tools, not by {name!r:.80}")
