@@ -7,8 +7,9 @@ be done each time: at variables that the code sets, and at lists that it reads. 
 import array
 import collections
 import dis
+import functools
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -98,20 +99,22 @@ def _codes_in(code: types.CodeType) -> Iterator[types.CodeType]:
 
 def _changed_by(code: types.CodeType, variables: dict[str, Any], kinds: Iterable[type]) -> Iterator[_Place]:
     module = variables.get("__name__")
-    for step in dis.get_instructions(code):
-        name = step.argval
-        if step.opname == "STORE_GLOBAL" or (step.opname == "LOAD_GLOBAL" and isinstance(variables.get(name), _LISTS)):
-            yield variables, name, f"{module}.{name}"
-        elif step.opname in ("STORE_ATTR", "LOAD_ATTR", "LOAD_METHOD"):
-            is_stored: Callable[[Any], bool] = _is_plain if step.opname == "STORE_ATTR" else _is_list
-            for kind in kinds:
-                if name in vars(kind) and is_stored(vars(kind)[name]):
-                    yield vars(kind), name, f"{kind.__qualname__}.{name}"
+    for is_set, is_global, name in _uses_in(code):
+        for place in ((variables, module),) if is_global else ((vars(kind), kind.__qualname__) for kind in kinds):
+            if name in place[0] and _may_change(place[0][name], is_set):
+                yield place[0], name, f"{place[1]}.{name}"
 
 
-def _is_plain(held: Any) -> bool:
-    return not hasattr(held, "__get__")
+def _may_change(held: Any, is_set: bool) -> bool:
+    return not hasattr(held, "__get__") if is_set else isinstance(held, _LISTS)
 
 
-def _is_list(held: Any) -> bool:
-    return isinstance(held, _LISTS)
+@functools.lru_cache(maxsize=4096)
+def _uses_in(code: types.CodeType) -> frozenset[tuple[bool, bool, str]]:
+    """The variables and attributes that the code names: whether it sets it, whether it is a variable, and the name."""
+    uses = ("STORE_GLOBAL", "LOAD_GLOBAL", "STORE_ATTR", "LOAD_ATTR", "LOAD_METHOD")
+    return frozenset(
+        (step.opname.startswith("STORE"), step.opname.endswith("GLOBAL"), step.argval)
+        for step in dis.get_instructions(code)
+        if step.opname in uses
+    )
