@@ -112,11 +112,13 @@ class CallEnv(gym.Env[ObsType, ActType]):
         Raises:
             CallPending: On a fork, past the end of its script.
             UnknownHandler: No handler has that name.
-            InvalidConfiguration: The handler is a coroutine function.
+            InvalidConfiguration: ``call`` is no ``Call``, or the handler is a coroutine function.
             NotCopyable: The query or the response can change and cannot be copied.
             EnvClosed: The environment was closed.
         """
         self._check_open()
+        if not isinstance(call, Call):
+            raise InvalidConfiguration(f"ask() takes a Call, such as Call('handler', query), not {call!r:.80}")
         call = call.owned()
         if self._answer is not None:
             return self._answer(call)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.handling import Usage
+from spec_envs.usage import Usage
 from spec_envs.whole_files import write_whole
 from spec_envs.wrappers.calibration import Calibration
 from spec_envs.wrappers.estimates import Account, CallEstimate, Estimates, Unit

@@ -12,10 +12,12 @@ import numpy as np
 from spec_envs.actions import allowed_action, sampling_copy
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
-from spec_envs.errors import ForkCheckFailed, SpecEnvsError
+from spec_envs.checks import check_env, integer
+from spec_envs.errors import ForkCheckFailed, InvalidConfiguration, SpecEnvsError
 from spec_envs.forking import fork
 from spec_envs.forking.kinds import is_atomic
 from spec_envs.handling import CancelToken
+from spec_envs.step_effect import acts_outside
 from spec_envs.values import key_of, same
 
 AnyEnv = gym.Env[Any, Any]
@@ -39,7 +41,15 @@ def check_fork(env: AnyEnv, *, steps: int = 20, seed: int = 0, actions: Chooser 
 
     Raises:
         ForkCheckFailed: The first difference, with what was done and where it appeared.
+        InvalidConfiguration: ``env`` is no environment, or declares that its steps act on the outside world.
     """
+    check_env(env)
+    steps, seed = integer("steps", steps, least=1), integer("seed", seed, least=0)
+    if acts_outside(env):
+        raise InvalidConfiguration(
+            f"{env} declares step_effect = Effect.WRITE: its steps act on the outside world, so neither it nor a fork "
+            f"of it is stepped to check it. Its steps never run ahead either; check it with what it acts on replaced"
+        )
     _Check(env, steps, seed, actions).run()
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from spec_envs import Call, Guess
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.handling import CancelToken, Usage
+from spec_envs.handling import CancelToken
 from spec_envs.testing import pure_response
+from spec_envs.usage import Usage
 from spec_envs.wrappers import Limits, SimulationRuntime
 from spec_envs.wrappers.estimates import CallEstimate, Estimates
 from spec_envs.wrappers.kept_estimates import load, save

@@ -76,10 +76,10 @@ class Session(Lifetime):
         self.env = self.base = env
         self.asks = isinstance(env.unwrapped, CallEnv)
         handlers = env.unwrapped.handlers if isinstance(env.unwrapped, CallEnv) else {}
-        options.check_names(handlers)
+        options.check_names(handlers, asks=self.asks)
         self.agent = options.agent()
-        super().__init__(f"{owner}{env}", Ledger(options.trace(env, self.handler)))
         limits = self._limits = options.limits_for(handlers)
+        super().__init__(f"{owner}{env}", Ledger(options.trace(env, self.handler), limits.per_handler))
         quotas = limits.quotas()
         is_guarded = options.guards(limits) and not self.trust.is_plain
         estimates = self._estimates = options.known(env, guarded=is_guarded)
