@@ -63,6 +63,7 @@ class Trust:
         self._must_rehearse = (foreign or asks) and options.rehearse and not self.is_plain
         self._prove_every = options.prove_every if foreign or asks else 0
         self._proves_asked = asks and options.prove_every > 0
+        self._is_watched = False
         self._rehearsal = "due" if self._must_rehearse else "none"
         self._num_steps = self._proofs = self._differences = self._failures = 0
 
@@ -88,6 +89,9 @@ class Trust:
                 complete = rehearse(env, begun)
             self._rehearsal = "passed" if complete else "too slow"
             self._must_rehearse = False
+        if self.steps is not None and self._prove_every and not self._is_watched:
+            self.steps.watch(env)
+            self._is_watched = True
 
     def change_by(self, replay: Replay) -> str | None:
         """What a step changes outside of the environment, where it is the turn of a proof; ``None`` if nothing.
