@@ -245,6 +245,23 @@ def read_options(options: Mapping[str, Any] | None, known: Sequence[str]) -> dic
     return {name: value for name, value in (options or {}).items() if value is not None}
 
 
+def step_parts(env: object, result: Any) -> Sequence[Any]:
+    """What ``step`` of ``env`` has returned, if that has its five parts; or ``InvalidConfiguration``."""
+    return _parts(env, "step", result, ("observation", "reward", "terminated", "truncated", "info"))
+
+
+def reset_parts(env: object, result: Any) -> Sequence[Any]:
+    """What ``reset`` of ``env`` has returned, if that has its two parts; or ``InvalidConfiguration``."""
+    return _parts(env, "reset", result, ("observation", "info"))
+
+
+def _parts(env: object, method: str, result: Any, parts: Sequence[str]) -> Sequence[Any]:
+    if isinstance(result, tuple | list) and len(result) == len(parts):
+        return result
+    found = f"{len(result)} values" if isinstance(result, tuple | list) else type(result).__name__
+    raise InvalidConfiguration(f"{method}() of {env} must return ({', '.join(parts)}), not {found}: {result!r:.80}")
+
+
 def begun(episode: EpisodeType | None) -> EpisodeType:
     """``episode``, which an environment has from its first ``reset`` on; ``ResetNeeded`` before."""
     if episode is None:

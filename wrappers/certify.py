@@ -2,13 +2,13 @@
 
 import inspect
 import itertools
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from spec_envs.brief import brief
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
-from spec_envs.checks import check_env_factory, check_seeds, integer, made
+from spec_envs.checks import check_env_factory, check_seeds, integer, made, reset_parts, step_parts
 from spec_envs.errors import InvalidConfiguration, NotCopyable, NotForkable
 from spec_envs.guesses import AsyncGuesser, Guesser
 from spec_envs.handling import answered, as_handler
@@ -122,7 +122,7 @@ class PlainLoop:
     """
 
     def __init__(self, env: AnyEnv, policy: Policy, runtime: Runtime) -> None:
-        self.reset, self.step, self.close = env.reset, env.step, env.close
+        self._env, self.close = env, env.close
         handler, unwrapped = as_handler(policy), env.unwrapped
         self.act = lambda observation: runtime.run_here(lambda token: handler(observation, token), runtime.token())
         if isinstance(unwrapped, CallEnv):
@@ -131,6 +131,14 @@ class PlainLoop:
                     lambda token: answered(unwrapped.handler(call.handler), call.query, token), runtime.token()
                 )
             )
+
+    def reset(self, **options: Any) -> Sequence[Any]:
+        """Reset the environment."""
+        return reset_parts(self._env, self._env.reset(**options))
+
+    def step(self, action: Any) -> Sequence[Any]:
+        """Step the environment."""
+        return step_parts(self._env, self._env.step(action))
 
 
 class PlainAsyncLoop:

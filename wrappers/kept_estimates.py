@@ -58,8 +58,12 @@ def load(path: Path) -> Estimates:
     """Read the estimates in a file; new ones where there is no such file yet.
 
     Raises:
-        InvalidConfiguration: The file holds no estimates.
+        InvalidConfiguration: The file holds no estimates, or ``path`` is that of a folder, or in no folder.
     """
+    if path.is_dir():
+        raise InvalidConfiguration(f"estimates must be the path of a file, not of the folder {str(path)!r}")
+    if not path.parent.is_dir():  # rather than to make the folders of a path that is misspelt
+        raise InvalidConfiguration(f"estimates={str(path)!r} is in no folder that is there; make {str(path.parent)!r}")
     if not path.exists():
         return Estimates()
     try:

@@ -132,10 +132,22 @@ def test_estimates_are_estimates_or_a_path(wrong: Any) -> None:
         make(estimates=wrong)
 
 
+@pytest.mark.parametrize("name", ["", "kept", "missing/known.json", "a file/known.json"])
+def test_a_path_that_is_no_file_is_told_at_once(tmp_path: Path, name: str) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "a file").write_text("")
+    with pytest.raises(InvalidConfiguration, match="not of the folder|is in no folder that is there"):
+        make(estimates=tmp_path / name)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a file", "kept"]
+
+
 def test_a_file_that_cannot_be_written_is_told_when_all_is_closed(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    env = make(estimates=tmp_path / "file" / "known.json")
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    env = make(estimates=folder / "known.json")
     play(env, env.act)
+    folder.rmdir()
+    folder.write_text("")
     with pytest.warns(RuntimeWarning, match=r"known\.json' cannot be written"):
         env.close()
     assert env.statistics.saved is not None
