@@ -8,6 +8,7 @@ from typing import Any, Generic, Self, SupportsFloat, TypeVar
 import gymnasium as gym
 
 from spec_envs.calls import Call
+from spec_envs.checks import check_env
 from spec_envs.errors import NotForkable
 from spec_envs.guesses import AsyncGuesser, Guesser, Prefetcher
 from spec_envs.pickling import NotPicklable
@@ -108,6 +109,7 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
         estimates: Estimates | str | os.PathLike[str] | None = None,
         otel: bool | TracerProvider = False,
     ) -> None:
+        check_env(env)
         self._runtime = AsyncioRuntime()
         options = SessionOptions(
             policy=policy,
@@ -235,13 +237,13 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
         """
         if self._session.is_inherited:
             return
-        if not self._session.closed:
-            self._session.closed = True
-            self._session.plain.close()
-            self._session.driver.close()
-            self._session.keep()
-            self.trace.tell_end(self._session.driver.now(), "closed")
         try:
+            if not self._session.closed:
+                self._session.closed = True
+                self._session.plain.close()
+                self._session.driver.close()
+                self._session.keep()
+                self.trace.tell_end(self._session.driver.now(), "closed")
             await self._runtime.ended()
         finally:
             self._session.env.close()

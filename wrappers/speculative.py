@@ -12,6 +12,7 @@ from gymnasium.utils import RecordConstructorArgs
 
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
+from spec_envs.checks import check_env
 from spec_envs.errors import InvalidConfiguration, NotForkable
 from spec_envs.guesses import Guesser, Prefetcher
 from spec_envs.handling import is_async
@@ -133,6 +134,7 @@ class SpeculativeWrapper(
             estimates=estimates,
             otel=otel,
         )
+        check_env(env)
         # Policies and guessers are shared, not copied: they hold locks, engines and models.
         RecordConstructorArgs.__init__(self, _disable_deepcopy=True, **options.as_arguments())
         gym.Wrapper.__init__(self, env)

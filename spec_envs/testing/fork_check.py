@@ -12,10 +12,13 @@ import numpy as np
 from spec_envs.actions import allowed_action, sampling_copy
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
-from spec_envs.errors import ForkCheckFailed, SpecEnvsError
+from spec_envs.checks import check_env, integer, reset_parts, step_parts
+from spec_envs.errors import ForkCheckFailed, InvalidConfiguration, SpecEnvsError
 from spec_envs.forking import fork
 from spec_envs.forking.kinds import is_atomic
 from spec_envs.handling import CancelToken
+from spec_envs.parameters import why_not_called
+from spec_envs.step_effect import acts_outside
 from spec_envs.values import key_of, same
 
 AnyEnv = gym.Env[Any, Any]
@@ -39,7 +42,17 @@ def check_fork(env: AnyEnv, *, steps: int = 20, seed: int = 0, actions: Chooser 
 
     Raises:
         ForkCheckFailed: The first difference, with what was done and where it appeared.
+        InvalidConfiguration: ``env`` is no environment, or declares that its steps act on the outside world.
     """
+    check_env(env)
+    steps, seed = integer("steps", steps, least=1), integer("seed", seed, least=0)
+    if actions is not None and (why := why_not_called(actions, ("observation", "info", "generator"))) is not None:
+        raise InvalidConfiguration(f"actions is called as actions(observation, info, rng), not {actions!r:.80}: {why}")
+    if acts_outside(env):
+        raise InvalidConfiguration(
+            f"{env} declares step_effect = Effect.WRITE: its steps act on the outside world, so neither it nor a fork "
+            f"of it is stepped to check it. Its steps never run ahead either; check it with what it acts on replaced"
+        )
     _Check(env, steps, seed, actions).run()
 
 
@@ -67,11 +80,12 @@ class _Player:
         """Take ``action``; ``None`` begins the next episode."""
         self._calls.clear()
         if action is None:
-            self.observation, self.info = self.env.reset()
+            self.observation, self.info = reset_parts(self.env, self.env.reset())
             self.done = False
             outcome = {"observation": self.observation, "info": _timeless(self.info)}
         else:
-            self.observation, reward, terminated, truncated, self.info = self.env.step(action)
+            result = step_parts(self.env, self.env.step(action))
+            self.observation, reward, terminated, truncated, self.info = result
             self.done = bool(terminated or truncated)
             outcome = {"observation": self.observation, "reward": reward, "terminated": terminated}
             outcome |= {"truncated": truncated, "info": _timeless(self.info)}
@@ -97,7 +111,7 @@ class _Check:
         if isinstance(base, CallEnv):
             base.answer_with(self.answers(base))
         try:
-            observation, info = self.env.reset(seed=self.seed)
+            observation, info = reset_parts(self.env, self.env.reset(seed=self.seed))
             player = _Player(self.env, self.calls, observation, info)
             self.check_layers(player)
             self.check_lockstep(player)
@@ -202,10 +216,11 @@ class _Check:
             return player.do(action)
         except Exception as error:
             what = "reset()" if action is None else f"step({action!r})"
-            raise ForkCheckFailed(
-                f"{what} raised {type(error).__name__}: {error}; if the action is not allowed there, give check_fork "
-                f"a function `actions` that chooses those that are"
-            ) from error
+            hint = (
+                "; if the action is not allowed there, give check_fork a function `actions` that chooses those that are"
+            )
+            hint = "" if action is None or isinstance(error, InvalidConfiguration) else hint
+            raise ForkCheckFailed(f"{what} raised {type(error).__name__}: {error}{hint}") from error
 
 
 def _fork(env: AnyEnv) -> AnyEnv:

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from spec_envs.brief import error_text
-from spec_envs.handling import NOTHING, CancelToken, Usage
+from spec_envs.handling import CancelToken
+from spec_envs.usage import NOTHING, Usage
 from spec_envs.values import key_of
 from spec_envs.wrappers.quota import HandlerLimit
 from spec_envs.wrappers.speculation.plain_clock import PlainClock

@@ -26,7 +26,7 @@ from spec_envs.wrappers.speculation.global_generators import GlobalGenerators
 _MOST_OBJECTS = 1000
 _MOST_BYTES = 1 << 16
 #: Libraries whose code keeps nothing in its modules and classes that a step could change.
-_FOREIGN = frozenset({"numpy", "gymnasium", "spec_envs", "chess", "builtins"} | set(sys.stdlib_module_names))
+FOREIGN = frozenset({"numpy", "gymnasium", "spec_envs", "chess", "builtins"} | set(sys.stdlib_module_names))
 #: Attributes of environments with a ``fork()`` of their own that are not theirs alone: handlers act on the world.
 _NOT_OWN = frozenset({"env", "handlers", "metadata", "spec", "_answer", "_shared", "_rng_snapshot"})
 
@@ -71,10 +71,11 @@ class Outside:
 
 def is_ours(env: gym.Env[Any, Any]) -> bool:
     """Whether every layer of ``env`` is of a library whose classes and modules are not looked at."""
-    return all(type(layer).__module__.partition(".")[0] in _FOREIGN for layer in _layers(env))
+    return all(type(layer).__module__.partition(".")[0] in FOREIGN for layer in layers_in(env))
 
 
-def _layers(env: gym.Env[Any, Any]) -> Iterator[gym.Env[Any, Any]]:
+def layers_in(env: gym.Env[Any, Any]) -> Iterator[gym.Env[Any, Any]]:
+    """The wrappers of an environment, and the environment itself."""
     while isinstance(env, gym.Wrapper):
         yield env
         env = env.env
@@ -85,7 +86,7 @@ def _attributes_of(env: gym.Env[Any, Any]) -> dict[str, Any]:
     """A digest of each attribute of the layers that have a ``fork()`` of their own."""
     return {
         f"{type(layer).__name__}.{name}": _Digest().of(value)
-        for layer in _layers(env)
+        for layer in layers_in(env)
         if own_fork(type(layer)) is not None  # type: ignore[arg-type]  # mypy thinks that a class is not hashable
         for name, value in vars(layer).items()
         if name not in _NOT_OWN
@@ -94,6 +95,12 @@ def _attributes_of(env: gym.Env[Any, Any]) -> dict[str, Any]:
 
 def _modules_of(env: gym.Env[Any, Any]) -> Iterator[str]:
     """The modules in which the classes of an environment and of its parts are defined, less those of libraries."""
+    names = {getattr(kind, "__module__", "") for kind in kinds_of(env)}
+    return (name for name in names if name.partition(".")[0] not in FOREIGN)
+
+
+def kinds_of(env: gym.Env[Any, Any]) -> set[type]:
+    """The classes of an environment and of its parts, with their bases."""
     seen: set[int] = set()
     todo: list[Any] = [env]
     kinds: set[type] = set()
@@ -103,9 +110,7 @@ def _modules_of(env: gym.Env[Any, Any]) -> Iterator[str]:
             seen.add(id(value))
             kinds.update(type(value).__mro__)
             todo += _parts(value)
-    return (
-        name for name in {getattr(kind, "__module__", "") for kind in kinds} if name.partition(".")[0] not in _FOREIGN
-    )
+    return kinds
 
 
 def _parts(value: Any) -> Iterable[Any]:

@@ -13,7 +13,8 @@ from typing import Any
 
 from spec_envs.calls import Call
 from spec_envs.errors import EnvClosed, NotCopyable
-from spec_envs.handling import NOTHING, CancelToken, Handler, Usage, answered, is_async
+from spec_envs.handling import CancelToken, Handler, answered, is_async
+from spec_envs.usage import NOTHING, Usage
 from spec_envs.values import own_copy
 from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.runtimes.base import Job, Runtime

@@ -76,7 +76,7 @@ class Session(Lifetime):
         self.env = self.base = env
         self.asks = isinstance(env.unwrapped, CallEnv)
         handlers = env.unwrapped.handlers if isinstance(env.unwrapped, CallEnv) else {}
-        options.check_names(handlers)
+        options.check_names(handlers, asks=self.asks)
         self.agent = options.agent()
         limits = self._limits = options.limits_for(handlers)
         super().__init__(f"{owner}{env}", Ledger(options.trace(env, self.handler), limits.per_handler))

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from spec_envs.handling import Usage
+from spec_envs.usage import Usage
 from spec_envs.wrappers.speculation.control import Control
 from spec_envs.wrappers.speculation.figure import sentence_of
 

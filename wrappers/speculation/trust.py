@@ -8,14 +8,12 @@ differ, and where an environment cannot be forked any more, speculation on it en
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
-
-import gymnasium as gym
+from typing import TYPE_CHECKING
 
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import Effect
-from spec_envs.errors import NotForkable
+from spec_envs.errors import InvalidConfiguration, NotForkable
 from spec_envs.forking import fork
+from spec_envs.step_effect import acts_outside
 from spec_envs.wrappers.speculation.fork_steps import ForkSteps
 from spec_envs.wrappers.speculation.outside import is_ours
 from spec_envs.wrappers.speculation.rehearsal import outcome_of, rehearse
@@ -43,22 +41,29 @@ class Trust:
 
     Raises:
         NotForkable: Forks are needed, and cannot be made.
+        InvalidConfiguration: ``step_effect`` is no ``Effect``, or its steps act outside and would be begun anew.
     """
 
     def __init__(self, env: AnyEnv, options: SessionOptions, *, on_forks: bool) -> None:
         foreign = not isinstance(env.unwrapped, CallEnv)
         guesses = POLICY in (options.guessers or {}) and options.own_limits.max_inflight > 0
-        acts_outside = foreign and _acts_outside(env)
+        acts = acts_outside(env)
+        if acts and on_forks and not foreign:
+            raise InvalidConfiguration(
+                f"{env} declares step_effect = Effect.WRITE, and on an event loop a step begins anew with each "
+                f"response to its calls, which would repeat its effects; act in a call instead: Call(…, Effect.WRITE)"
+            )
         self.is_withdrawn = False
         self._stopped: str | None = None
-        self.is_plain = acts_outside or (foreign and not guesses and not on_forks)
+        self.is_plain = acts or (foreign and not guesses and not on_forks)
         self.steps = ForkSteps() if foreign and not self.is_plain else None
-        if not acts_outside:
+        if not acts:
             fork(env)  # refused here, not in the middle of an episode; not closed, for it may share what it would close
-        asks = not foreign and options.own_limits.max_inflight > 0 and not is_ours(env)
+        asks = not foreign and options.own_limits.max_inflight > 0 and not acts and not is_ours(env)
         self._must_rehearse = (foreign or asks) and options.rehearse and not self.is_plain
         self._prove_every = options.prove_every if foreign or asks else 0
         self._proves_asked = asks and options.prove_every > 0
+        self._is_watched = False
         self._rehearsal = "due" if self._must_rehearse else "none"
         self._num_steps = self._proofs = self._differences = self._failures = 0
 
@@ -84,6 +89,9 @@ class Trust:
                 complete = rehearse(env, begun)
             self._rehearsal = "passed" if complete else "too slow"
             self._must_rehearse = False
+        if self.steps is not None and self._prove_every and not self._is_watched:
+            self.steps.watch(env)
+            self._is_watched = True
 
     def change_by(self, replay: Replay) -> str | None:
         """What a step changes outside of the environment, where it is the turn of a proof; ``None`` if nothing.
@@ -155,12 +163,3 @@ class Trust:
             fork_failures=self._failures,
             stopped=self._stopped,
         )
-
-
-def _acts_outside(env: Any) -> bool:
-    """Whether a layer says that its steps act on the outside world."""
-    while getattr(env, "__dict__", {}).get("step_effect", getattr(type(env), "step_effect", None)) is not Effect.WRITE:
-        if not isinstance(env, gym.Wrapper):
-            return False
-        env = env.env
-    return True
