@@ -207,7 +207,8 @@ class SessionOptions:
         """Return the limits, with what ``handlers`` declare about themselves (``max_inflight``) filled in."""
         limits = self.own_limits
         self._check_prices(limits, handlers)
-        declared = {name: getattr(handler, "max_inflight", None) for name, handler in handlers.items()}
+        callables: dict[str, Any] = {POLICY: self.policy, **handlers}
+        declared = {name: getattr(each, "max_inflight", None) for name, each in callables.items()}
         own = {name: HandlerLimit(max_inflight=most) for name, most in declared.items() if most is not None}
         return dataclasses.replace(limits, per_handler={**own, **limits.per_handler}) if own else limits
 
