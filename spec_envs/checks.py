@@ -115,6 +115,13 @@ def keep_numbers(settings: object, *names: str, least: float = 0.0, most: float 
         object.__setattr__(settings, name, value if type(value) is int else kept)
 
 
+def check_bools(settings: object, *names: str) -> None:
+    """Raise ``InvalidConfiguration`` unless these attributes are bools: a text such as "no" would count as true."""
+    for name in names:
+        if not isinstance(value := getattr(settings, name), bool):
+            raise InvalidConfiguration(f"{name} must be true or false, not {value!r:.80}")
+
+
 #: The greatest size of a generated world: a hundred times the embedded one.
 LARGEST_WORLD = 100
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Set
 
 from spec_envs.calls import Effect, parts_named
-from spec_envs.checks import keep_numbers
+from spec_envs.checks import check_bools, keep_numbers
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers.quota import HandlerLimit
 
@@ -46,16 +46,12 @@ class ToolRule:
                 f"effect must be Effect.READ, Effect.SAMPLE or Effect.WRITE, not {self.effect!r}"
             )
         object.__setattr__(self, "touches", parts_named(self.touches))
-        for name in ("private", "shared"):
-            if not isinstance(value := getattr(self, name), bool):
-                raise InvalidConfiguration(f"{name} must be true or false, not {value!r:.80}")
-        if self.metered is not None and not isinstance(self.metered, HandlerLimit):
-            raise InvalidConfiguration(f"metered must be a HandlerLimit or None, not {self.metered!r:.80}")
+        check_bools(self, "private", "shared")
         if self.ttl_s is not None:
             keep_numbers(self, "ttl_s")
         if self.shared and self.effect is not Effect.READ:
             raise InvalidConfiguration(f"only results of a READ can be shared, and this tool is declared {self.effect}")
-        if self.metered is not None and self.metered.max_calls is None:
+        if self.metered is not None and getattr(self.metered, "max_calls", None) is None:
             raise InvalidConfiguration("a metered tool needs the max_calls of its quota, as HandlerLimit(max_calls=…)")
 
     def lifetime_s(self, most: float) -> float:
@@ -102,6 +98,10 @@ class ToolRules:
             return server, name
         return server, tool.removeprefix(f"{server}:") if server else tool
 
+    def server_of(self, tool: str) -> str:
+        """The name of the server of ``tool``; "" for tools without one, which count as tools of one server."""
+        return self._parts(tool)[0]
+
     def hint(self, tool: str, rule: ToolRule | None) -> None:
         """Use ``rule`` for ``tool``, or none, unless the tool is declared."""
         self._hinted[tool] = rule or _UNDECLARED
@@ -122,11 +122,9 @@ class ToolRules:
     def makes_stale(self, write: str, tool: str) -> bool:
         """Whether a call of the tool ``write`` makes results of ``tool`` stale."""
         changed, read = self[write].touches, self[tool].touches
-        if write in self._unsure:
-            return read != frozenset()
         server, name = self._parts(tool)
-        same_server = self._parts(write)[0] == server
-        if changed is None:
+        same_server = self._parts(write)[0] == server or write in self._unsure
+        if changed is None or write in self._unsure:
             return same_server and read != frozenset()
         names = {tool, name} if same_server else {tool}
         return not names.union(read or ()).isdisjoint(changed)
