@@ -131,7 +131,7 @@ def _environments(screen: Console, game: Path | None) -> list[dict[str, Any]]:
         "plain": "{sequential_s[value]:,.0f} s",
         "speculative": "{speculative_s[value]:,.0f} s",
         "saved": "{saved[value]:.0%}",
-        "guessed": "{hit_rate[value]:.0%}",
+        "hit rate": "{hit_rate[value]:.0%}",
         "tokens": "x{tokens_full[value]:.2f}",
         "lossless": "{lossless}",
     }
@@ -187,11 +187,13 @@ def _introduce(screen: Console, record: RecordedGame, settings: ChessSettings, *
 
 
 def _conclude(screen: Console, plain_s: float, ahead_s: float, statistics: Statistics, same: bool) -> None:
+    ratio = ahead_s / plain_s
+    change = f"{1 - ratio:.0%} saved" if ratio <= 1 else f"{ratio:.3g} times as long"
     screen.print(
-        f"\nSpeculation took {ahead_s:.1f} s instead of {plain_s:.1f} s ({1 - ahead_s / plain_s:.0%} saved), since "
-        f"{statistics.hits} of {statistics.windows} moves were guessed; it cost x{statistics.tokens_full:.1f} the "
-        f"tokens (x{statistics.tokens_partial:.1f} if cancelled calls are charged for the part that ran), and the game "
-        f"is {'the same, move by move' if same else 'NOT THE SAME'}.",
+        f"\nSpeculation took {ahead_s:.1f} s instead of {plain_s:.1f} s ({change}): {statistics.hits} of "
+        f"{statistics.windows} responses were guessed (hit rate {statistics.hit_rate:.0%}). It cost "
+        f"x{statistics.tokens_full:.1f} the tokens (x{statistics.tokens_partial:.1f} if cancelled calls are charged "
+        f"for the part that ran), and the game is {'the same, move by move' if same else 'NOT THE SAME'}.",
         soft_wrap=not screen.is_terminal,
     )
 

@@ -18,7 +18,8 @@ from spec_envs.benchmarks.options import Clock
 from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guess, Guesser
-from spec_envs.handling import CancelToken, Usage, as_guess
+from spec_envs.handling import CancelToken, as_guess
+from spec_envs.usage import Usage
 from spec_envs.values import same
 from spec_envs.wrappers import (
     AsyncSpeculativeWrapper,

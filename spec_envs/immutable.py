@@ -13,7 +13,9 @@ import fractions
 import logging
 import pathlib
 import re
+import struct
 import types
+import typing
 import uuid
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -88,6 +90,7 @@ ATOMS: frozenset[type] = frozenset(
     {type(None), type(...), type(NotImplemented), bool, int, float, complex, str, bytes, type, object, range, slice}
     | {FrozenDict, FrozenList}
     | {types.ModuleType, types.CodeType, re.Pattern, logging.Logger, property, decimal.Decimal, fractions.Fraction}
+    | {struct.Struct, np.busdaycalendar, typing.TypeVar, typing.NewType}
     | {types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType, uuid.UUID}
     | {datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone}
 )

@@ -116,4 +116,4 @@ def usage_of(price: Price | ListPrice | None, tokens_in: float, tokens_out: floa
     """Return the usage with its cost; without a ``price``, the cost is unknown."""
     if price is None:
         return Usage(tokens_in, tokens_out, unpriced=tokens_in + tokens_out)
-    return price.usage(tokens_in, tokens_out, cached)
+    return price.usage(tokens_in, tokens_out, min(cached, tokens_in))  # some servers count more than they were sent

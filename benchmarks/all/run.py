@@ -133,7 +133,7 @@ _COLUMNS = {
     "environment": "{name}",
     "episodes": "{episodes}",
     "plain, s": "{sequential_s[value]:.1f}",
-    "ahead, s": "{speculative_s[value]:.1f}",
+    "speculative, s": "{speculative_s[value]:.1f}",
     "saved": "{saved[value]:.1%}",
     "95 % interval": "{saved[low]:.1%}-{saved[high]:.1%}",
     "hit rate": "{hit_rate[value]:.1%}",

@@ -45,7 +45,7 @@ from spec_envs.chess.games import RecordedGame, RecordedPlayer, RecordedPly
 from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guesser
-from spec_envs.handling import Usage
+from spec_envs.usage import Usage
 from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper
 from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.base import Runtime

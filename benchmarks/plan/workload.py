@@ -10,7 +10,7 @@ from pathlib import Path
 from spec_envs.benchmarks.plan import PlanSettings
 from spec_envs.calls import Effect
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.handling import NOTHING, Usage
+from spec_envs.usage import NOTHING, Usage
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

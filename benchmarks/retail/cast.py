@@ -14,7 +14,7 @@ from spec_envs.benchmarks.retail import RetailSettings
 from spec_envs.calls import Call, Effect
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guess, Situation
-from spec_envs.handling import CancelToken, Usage, as_guess
+from spec_envs.handling import CancelToken, as_guess
 from spec_envs.retail.actions import read_action
 from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.loading import load_data, load_tasks
@@ -22,6 +22,7 @@ from spec_envs.retail.queries import STOP, CustomerQuery, instant_tools
 from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tasks import Task, customer_in
 from spec_envs.retail.tools.table import TOOL_SETS, ToolSet
+from spec_envs.usage import Usage
 from spec_envs.values import key_of
 from spec_envs.wrappers.handlers import DecoratedHandler, with_latency
 

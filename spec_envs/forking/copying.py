@@ -34,6 +34,7 @@ from spec_envs.forking.kinds import (
     refuse_unowned,
     refuse_watched,
 )
+from spec_envs.forking.libraries import copy_by_library, own_copy_of
 from spec_envs.forking.tables import LEAST_OF_A_TABLE, cannot_change, copy_table
 from spec_envs.immutable import ATOMS
 from spec_envs.sets import alike, fill_alike
@@ -92,6 +93,8 @@ class Copier:
             return self._set(value)
         if isinstance(value, gym.Env):
             return self._env(value)
+        if (own := own_copy_of(kind)) is not None:
+            return copy_by_library(self, value, own)
         return self.instance(value)
 
     def part(self, value: Any, form: str, key: object = None) -> Any:

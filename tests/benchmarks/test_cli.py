@@ -140,7 +140,9 @@ class TestDemo:
         report = (tmp_path / "out" / "report.html").read_text()
         assert '"view":"chess"' in report and '"name":"chess, live"' in report
         lines = (tmp_path / "out" / "demo.jsonl").read_text().splitlines()
-        assert sum(json.loads(line)["kind"] == "commit" for line in lines) == 6
+        outcomes = [json.loads(line)["outcome"] for line in lines if json.loads(line)["kind"] == "commit"]
+        hits, windows = outcomes.count("hit"), 6 - outcomes.count("unguessed")  # as the page counts them
+        assert len(outcomes) == 6 and f": {hits} of {windows} responses were guessed" in result.stdout
 
     def test_plays_a_recorded_game_and_opens_the_report(self, tmp_path, monkeypatch):
         opened: list[str] = []

@@ -56,8 +56,8 @@ WRONG = {
     "a word that is a number": ("[servers.a]\ncommand = ['x', 5]", "command must be a program and its arguments"),
     "an open quote": ('[servers.a]\ncommand = "x \'y"', "cannot be split into words"),
     "arguments as a text": ("[servers.a]\ncommand = 'x'\nargs = '-v'", "args must be a list"),
-    "private": ("[tools.x]\nprivate = 'no'", "private must be true or false, not 'no'"),
-    "shared": ("[tools.x]\neffect = 'read'\nshared = 0", "shared must be true or false, not 0"),
+    "private": ("[tools.x]\nprivate = 'no'", "private must be True or False, not 'no'"),
+    "shared": ("[tools.x]\neffect = 'read'\nshared = 0", "shared must be True or False, not 0"),
     "an effect that is a list": ("[tools.x]\neffect = ['read']", "effect must be one of"),
     "parts that are numbers": ("[tools.x]\ntouches = [[1]]", "touches must name parts"),
     "a slip in a quota": (
@@ -82,7 +82,7 @@ def test_a_wrong_value_is_named_with_what_is_right(tmp_path, text, message):
 @pytest.mark.parametrize("name", ["private", "shared"])
 @pytest.mark.parametrize("value", ["yes", 1, None])
 def test_a_rule_in_python_takes_bools_alone(name, value):
-    with pytest.raises(InvalidConfiguration, match=f"{name} must be true or false"):
+    with pytest.raises(InvalidConfiguration, match=f"{name} must be True or False"):
         ToolRule(effect=Effect.READ, **{name: value})
 
 

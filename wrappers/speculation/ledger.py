@@ -7,11 +7,15 @@ import collections
 import logging
 import threading
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 from spec_envs.brief import error_text
-from spec_envs.handling import NOTHING, CancelToken, Usage
+from spec_envs.handling import CancelToken
+from spec_envs.usage import NOTHING, Usage
 from spec_envs.values import key_of
+from spec_envs.wrappers.quota import HandlerLimit
+from spec_envs.wrappers.speculation.plain_clock import PlainClock
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Played, Trace
 from spec_envs.wrappers.speculation.transitions import TimedCount
@@ -27,6 +31,10 @@ _MOST_PLAYED = 32
 class Ledger:
     """Counts calls, times and costs of one wrapper, and writes its trace.
 
+    Args:
+        trace: The trace.
+        limits: The limits of handlers, by name.
+
     Attributes:
         sequential_s: How long the calls took whose responses the episode has used; complete after ``settle``.
         waited_s: How long the episode waited for responses; complete after ``settle``.
@@ -34,8 +42,10 @@ class Ledger:
         commits: How often the episode has moved on; ``windows`` and ``hits`` are those of ``Statistics``.
     """
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, limits: Mapping[str, HandlerLimit]) -> None:
         self.trace = trace
+        self._clock = PlainClock(limits)
+        self._is_paced = self._clock.is_needed
         self._counts: collections.Counter[str] = collections.Counter()
         self._calls: collections.Counter[RunState] = collections.Counter()
         self._open: dict[Run, None] = {}
@@ -113,7 +123,10 @@ class Ledger:
         self.trace.add(now, "commit", node=node, outcome=outcome, rank=command.rank, claims=claims)
         if run is None:
             return
-        self.sequential_s += run.ended_at - run.started_at
+        seconds = run.ended_at - run.started_at
+        self.sequential_s += seconds
+        if self._is_paced:
+            self._clock.used(run.call.handler, seconds, now, self.waited_s)
         if command.shared:
             self._counts["shared"] += 1
         else:
@@ -127,7 +140,7 @@ class Ledger:
         """Record ``call``, in which nobody changes anything any more."""
         self.commits += call[-1]
         self._played.append(call)
-        if len(self._played) >= _MOST_PLAYED or self.trace.is_told:
+        if len(self._played) >= _MOST_PLAYED or self.trace.is_told or self._is_paced:
             self.settle()
 
     def settle(self) -> None:
@@ -139,10 +152,12 @@ class Ledger:
             del self._played[: len(played)]  # not swapped: the episode may go on meanwhile on its thread
             added = self.trace.add_played(played)
             seconds = 0.0
-            for _, started_at, ended_at, usage, _, _, _ in played:
+            for name, started_at, ended_at, usage, _, _, _ in played:
                 if started_at is None:
                     continue
                 seconds += ended_at - started_at
+                if self._is_paced:
+                    self._clock.used(name, ended_at - started_at, ended_at, self.waited_s + seconds)
                 self._num_played += 1
                 if usage is not NOTHING:
                     for kind in ("all", "all_full", "committed"):
@@ -250,6 +265,10 @@ class Ledger:
             self.waited_s += now - self._waiting_since
             self._waiting_since = None
 
+    def held(self, seconds: float) -> None:
+        """Record that a call without the tree had to wait until the limit of its handler let it begin."""
+        self.waited_s += seconds
+
     # -- figures -------------------------------------------------------------------------------------------------
 
     @property
@@ -298,6 +317,7 @@ class Ledger:
             not_predicted=num_not_predicted,
             divergences=counts["divergences"],
             sequential_s=self.sequential_s,
+            limited_s=self._clock.limited_s,
             waited_s=self.waited_s,
             committed=usage["committed"],
             wasted=self.wasted,

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from spec_envs.handling import Usage
+from spec_envs.usage import Usage
 from spec_envs.wrappers.speculation.control import Control
 from spec_envs.wrappers.speculation.figure import sentence_of
 
@@ -28,6 +28,8 @@ class Statistics:
             call.
         divergences: Branches dropped because the real environment did not do what they predicted.
         sequential_s: How long the committed calls took, summed up.
+        limited_s: How long the plain loop would have waited besides, until the limits of the rate (``max_calls`` of a
+            ``HandlerLimit``) had let it make these calls.
         waited_s: How long the episode really waited for their responses.
         inside_s: How long ``reset``, ``act`` and ``step`` took.
         environment_s: How long of that the real environment's own code ran.
@@ -41,11 +43,12 @@ class Statistics:
         loose_matches: Branches committed by a looser match (lossy).
         shadow_checks: Loosely matched calls that were made again with their true query; ``shadow_differences`` of them
             had another response.
-        rehearsal: Of an environment that does not ask for calls, before its first episode: ``"due"``, ``"passed"``,
-            ``"too slow"`` (it was not rehearsed, or not to the end), or ``"none"`` (not wanted, or not needed).
-        proofs: Committed steps of such an environment that were made again on another fork; ``proof_differences`` of
-            them had another outcome.
+        rehearsal: Before the first episode: ``"due"``, ``"passed"``, ``"too slow"`` (the environment was not rehearsed,
+            or not to the end), or ``"none"`` (not wanted, or not needed).
+        proofs: Committed steps that were made again on another fork; ``proof_differences`` of them had another outcome,
+            or changed something that all environments share.
         fork_failures: How often speculation ended because the environment could not be forked any more.
+        stopped: Why speculation on the environment has ended; ``None`` where it has not.
     """
 
     commits: int = 0
@@ -60,6 +63,7 @@ class Statistics:
     not_predicted: int = 0
     divergences: int = 0
     sequential_s: float = 0.0
+    limited_s: float = 0.0
     waited_s: float = 0.0
     inside_s: float = 0.0
     environment_s: float = 0.0
@@ -78,6 +82,7 @@ class Statistics:
     proofs: int = 0
     proof_differences: int = 0
     fork_failures: int = 0
+    stopped: str | None = None
 
     @property
     def hit_rate(self) -> float:
@@ -99,11 +104,12 @@ class Statistics:
         """Share of the plain loop's time that was saved; negative where the episode got slower.
 
         Measured against steps that were run plainly among the others (``control``). Without a guard, and where such
-        steps are few or vary too much because calls are long: against the committed calls' own durations.
+        steps are few or vary too much because calls are long: against the committed calls' own durations, and what
+        the plain loop would have waited for limits of the rate.
         """
         if self.control is not None and self.saved_by == "control":
             return self.control.saved
-        plain_s = self.sequential_s + self.environment_s
+        plain_s = self.sequential_s + self.limited_s + self.environment_s
         return 1 - self.inside_s / plain_s if plain_s > 0 else 0.0
 
     @property
@@ -111,15 +117,16 @@ class Statistics:
         """``saved``, in seconds."""
         if self.control is not None and self.saved_by == "control":
             return self.control.plain_s * self.control.cycles * self.control.saved
-        return self.sequential_s + self.environment_s - self.inside_s
+        return self.sequential_s + self.limited_s + self.environment_s - self.inside_s
 
     @property
     def claimed_saved(self) -> float:
-        """Share of the committed calls' durations that was not waited for.
+        """Share of the committed calls' durations, and of the waits for limits of the rate, that was not waited for.
 
         It is too high wherever speculation makes the calls themselves slower; see ``saved``.
         """
-        return 1 - self.waited_s / self.sequential_s if self.sequential_s > 0 else 0.0
+        calls_s = self.sequential_s + self.limited_s
+        return 1 - self.waited_s / calls_s if calls_s > 0 else 0.0
 
     @property
     def tokens_partial(self) -> float:
@@ -154,7 +161,10 @@ class Statistics:
 
     def __str__(self) -> str:
         calls = ", ".join(f"{count} {outcome}" for outcome, count in self.calls.items() if count) or "none"
-        took = f"{self.waited_s:.3g} s for {self.sequential_s:.3g} s of calls; machinery {self.machinery_s:.3g} s"
+        limited = f" and {self.limited_s:.3g} s for limits of their rate" if self.limited_s else ""
+        took = (
+            f"{self.waited_s:.3g} s for {self.sequential_s:.3g} s of calls{limited}; machinery {self.machinery_s:.3g} s"
+        )
         lines = [
             f"time      {self.inside_s:.3g} s: {sentence_of(self.control, self.saved, has_guard=self.guard != 'none')}",
             f"waits     {took}",
@@ -186,9 +196,6 @@ class Statistics:
             )
         if self.rehearsal == "too slow":
             lines.append("forks     unrehearsed: the environment is too slow for it")
-        if self.proof_differences or self.fork_failures:
-            lines.append(
-                f"STOPPED   speculation on this environment ended: {self.fork_failures} failed forks, "
-                f"{self.proof_differences} of {self.proofs} steps made again had another outcome"
-            )
+        if self.stopped is not None:
+            lines.append(f"STOPPED   speculation on this environment ended: {self.stopped}")
         return "\n".join(lines)

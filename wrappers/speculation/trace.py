@@ -17,8 +17,8 @@ import numpy as np
 from spec_envs.brief import brief, error_text
 from spec_envs.call_env import CallEnv
 from spec_envs.checks import integer
-from spec_envs.handling import NOTHING, Usage
 from spec_envs.pages import page, timelines
+from spec_envs.usage import NOTHING, Usage
 from spec_envs.wrappers.speculation.episode import Stepped
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition, action_of
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run

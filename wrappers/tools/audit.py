@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from spec_envs.handling import Usage
+from spec_envs.usage import Usage
 from spec_envs.wrappers.tools.calls import Execution, ExecutionState
 
 __all__ = ["AuditEntry", "ToolAudit", "ToolStatistics"]

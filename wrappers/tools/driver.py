@@ -13,7 +13,7 @@ from typing import Any
 from spec_envs.calls import Call, Effect
 from spec_envs.conversation import AssistantMessage, Conversation, Event, Tool, ToolCall
 from spec_envs.errors import CallCancelled, InvalidConfiguration
-from spec_envs.guesses import AsyncGuesser, Guesser, owned_guesses
+from spec_envs.guesses import AsyncGuesser, Guesser, check_guesser, owned_guesses
 from spec_envs.handling import CancelToken, as_guess, is_async
 from spec_envs.values import own_copy
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
@@ -42,8 +42,7 @@ class ToolDriver:
     """
 
     def __init__(self, machine: Machine, guesser: Guesser | AsyncGuesser, k: int, spans: ToolSpans | None) -> None:
-        if not callable(getattr(guesser, "guess", None)):
-            raise InvalidConfiguration(f"the guesser is {guesser!r}, which has no method guess(call, k)")
+        check_guesser("the guesser", guesser)
         self._observe: Callable[[Call, Any], None] | None = getattr(guesser, "observe", None)
         if is_async(self._observe):
             raise InvalidConfiguration(f"observe of {guesser!r} is a coroutine function; make it a plain function")

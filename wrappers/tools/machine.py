@@ -12,7 +12,7 @@ from typing import Any
 
 from spec_envs.calls import Effect
 from spec_envs.conversation import Event, ToolCall, ToolResult
-from spec_envs.handling import Usage
+from spec_envs.usage import Usage
 from spec_envs.wrappers.estimates import beyond
 from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
 from spec_envs.wrappers.tools.calls import AgentCall, Execution, ExecutionState

@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Mapping, Set
 
-from spec_envs.calls import Effect, parts_named
-from spec_envs.checks import check_bools, keep_numbers
+from spec_envs.calls import Effect, check_effect, parts_named
+from spec_envs.checks import keep_booleans, keep_numbers
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers.quota import HandlerLimit
 
@@ -23,8 +23,7 @@ class ToolRule:
             ``WRITE`` all that the tools of its server read, for any other tool its own part.
         metered: The tool's quota. The tool is called ahead of time only while the quota leaves room for as many calls
             as agents lately made themselves, and one more.
-        private: Whether the arguments must not be sent before the agent itself calls the tool. A private tool is never
-            called ahead of time.
+        private: Whether the arguments must not be sent before the agent itself calls the tool, so never ahead of time.
         shared: Whether all agent runs may use a result of a ``READ``, not only the run that has read it.
         ttl_s: For how many seconds after the start of a call its result may be used (>= 0), if that is less than
             ``ToolLimits.ttl_s``.
@@ -41,17 +40,16 @@ class ToolRule:
     ttl_s: float | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.effect, Effect):
-            raise InvalidConfiguration(
-                f"effect must be Effect.READ, Effect.SAMPLE or Effect.WRITE, not {self.effect!r}"
-            )
+        check_effect("effect", self.effect)
         object.__setattr__(self, "touches", parts_named(self.touches))
-        check_bools(self, "private", "shared")
         if self.ttl_s is not None:
             keep_numbers(self, "ttl_s")
+        keep_booleans(self, "private", "shared")
+        if not isinstance(self.metered, HandlerLimit | None):
+            raise InvalidConfiguration(f"metered must be a HandlerLimit or None, not {self.metered!r:.80}")
         if self.shared and self.effect is not Effect.READ:
             raise InvalidConfiguration(f"only results of a READ can be shared, and this tool is declared {self.effect}")
-        if self.metered is not None and getattr(self.metered, "max_calls", None) is None:
+        if self.metered is not None and self.metered.max_calls is None:
             raise InvalidConfiguration("a metered tool needs the max_calls of its quota, as HandlerLimit(max_calls=…)")
 
     def lifetime_s(self, most: float) -> float:
@@ -77,8 +75,12 @@ class ToolRules:
     """
 
     def __init__(self, declared: Mapping[str, Effect | ToolRule]) -> None:
+        if not isinstance(declared, Mapping):
+            raise InvalidConfiguration(f"rules must be a mapping from names of tools, not {declared!r:.80}")
         self._declared = {}
         for name, rule in declared.items():
+            if not isinstance(name, str):
+                raise InvalidConfiguration(f"rules must be given by the names of tools, not by {name!r:.80}")
             if not isinstance(rule, Effect | ToolRule):
                 raise InvalidConfiguration(f"{name!r} must be declared by an Effect or a ToolRule, not {rule!r}")
             self._declared[name] = ToolRule(effect=rule) if isinstance(rule, Effect) else rule

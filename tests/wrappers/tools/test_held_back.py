@@ -11,7 +11,7 @@ import pytest
 from spec_envs import Effect, Guess
 from spec_envs.conversation import ToolCall
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.handling import Usage
+from spec_envs.usage import Usage
 from spec_envs.wrappers import HandlerLimit, SpeculativeTools
 from spec_envs.wrappers.tools import Port, ToolLimits, ToolRule, ToolStatistics
 from spec_envs.wrappers.tools._mcp_results import ServerTools

@@ -8,7 +8,7 @@ Pure, like the tree that owns it: time only enters as a number.
 from collections.abc import Container, Mapping
 
 from spec_envs.calls import Call
-from spec_envs.handling import NOTHING, Usage
+from spec_envs.usage import NOTHING, Usage
 from spec_envs.wrappers.estimates import CallEstimate
 from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.speculation.tree.budget import Budget, GreatestUsage
