@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 import click
 
 from spec_envs.benchmarks.processes import ANY_CLUSTER, Workers
+from spec_envs.checks import as_integer, as_number
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers import Limits
 from spec_envs.wrappers.estimates import Estimates
@@ -76,13 +77,27 @@ class Settings:
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if value is not None and not (rule := _rule(field.metadata, _choices_of(hints[field.name]), value))[0]:
-                raise InvalidConfiguration(f"{field.name} must be {rule[1]}, not {value!r}")
+            value, hint = getattr(self, field.name), hints[field.name]
+            if value is None:
+                continue
+            if what := _wrong_number(hint, value):
+                raise InvalidConfiguration(f"{field.name} must be {what}, not {value!r:.200}")
+            if not (rule := _rule(field.metadata, _choices_of(hint), value))[0]:
+                raise InvalidConfiguration(f"{field.name} must be {rule[1]}, not {value!r:.200}")
         self.check()
 
     def check(self) -> None:
         """Check what the bounds of single fields cannot say; subclasses override it."""
+
+
+def _wrong_number(hint: Any, value: object) -> str | None:
+    """Return what the hint wants where it wants a number and ``value`` is none."""
+    kinds = {*(typing.get_args(hint) or (hint,))} - {type(None)}
+    if kinds == {int} and as_integer(value) is None:
+        return "an integer"
+    if kinds == {float} and value == value and math.isnan(as_number(value)):  # NaN itself is out of bounds
+        return "a number"
+    return None
 
 
 def _rule(bounds: Mapping[str, Any], choices: Sequence[Any], value: Any) -> tuple[bool, str]:

@@ -36,6 +36,7 @@ from spec_envs.benchmarks.retail.cast import (
     typing_seconds,
 )
 from spec_envs.benchmarks.retail.foresight import api_correct_rate, dialogues, next_message
+from spec_envs.calls import Call
 from spec_envs.conversation import Trajectory, UserMessage, from_chat
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.queries import CustomerQuery
@@ -154,7 +155,10 @@ class RetailBench:
         wanted, settings = self.settings.guesses, self.settings
         if settings.model is not None:
             with ChatModel(settings.model, base_url=settings.base_url) as model:
-                yield Guessers(chat=ChatGuesser(model, "retail"), chat_seconds=settings.guess_seconds)
+                guesser = ChatGuesser(model, "retail")
+                # A model that gives no answer is told now: on the way, a guess that fails is only counted.
+                guesser.guess(Call("user", CustomerQuery(("Hello!",), self.folds[0][1][0], 0)), 1)
+                yield Guessers(chat=guesser, chat_seconds=settings.guess_seconds)
             return
         pattern = (
             PatternGuesser(seed=settings.seed, reads=tool_set_of(settings).reads) if wanted != "user-model" else None

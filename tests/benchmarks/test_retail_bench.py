@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,25 @@ class TestReport:
         assert row["lossless"] == 1 and row["hits"] > 0 and row["wait_saved"] > 0
         assert row["prefetched"] == 0 and server.statistics.tokens_out > 0
 
+    @pytest.mark.parametrize(
+        ("base_url", "exit_code", "message"),
+        [
+            (None, 2, "the environment variable OPENAI_API_KEY must hold the key of m"),
+            ("localhost:8000", 2, "base_url must be like http://localhost:8000/v1"),
+            ("{server}", 1, r"status 404 \(Not Found\): the model 'm' does not exist; this server has 'retail'"),
+        ],
+    )
+    def test_a_chat_model_that_gives_no_answer_is_told_before_anything_is_run(
+        self, base_url, exit_code, message, monkeypatch
+    ):
+        monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+        monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+        with ModelServer("retail") as server:
+            given = () if base_url is None else ("--base-url", base_url.replace("{server}", server.base_url))
+            result = bench("--guesses", "llm", "--model", "m", *given, "--json", "-")
+        assert result.exit_code == exit_code and result.stdout == ""
+        assert re.search(message, result.stderr), result.stderr
+
     def test_wall_clock_gives_the_same_conversation(self):
         args = ("--num-tasks", 1, "--learn", 2, "--clock", "wall", "--speed", 2000, "--json", "-")
         data = json.loads(bench(*args).stdout)
@@ -108,6 +128,7 @@ class TestReport:
             (("--tasks", "tau-bench", "--data", "."), "which holds none; name the file with --task-file"),
             (("--guesses", "llm"), "--guesses llm needs --model NAME"),
             (("--model", "x"), "--guesses union has no chat model: give --guesses llm, or leave out --model"),
+            (("--base-url", "http://x/v1"), "give --guesses llm and --model NAME, or leave out --base-url"),
             (("--num-tasks", 2, "--folds", 9), "--folds 9 needs at least 9 customers, and there are 2"),
         ],
     )

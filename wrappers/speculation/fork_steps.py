@@ -13,9 +13,9 @@ from typing import Any, TypeVar, cast
 
 from spec_envs.errors import NotForkable
 from spec_envs.forking import fork
+from spec_envs.global_generators import GlobalGenerators
 from spec_envs.pickling import NotPicklable
 from spec_envs.values import own_copy
-from spec_envs.wrappers.speculation.global_generators import GlobalGenerators
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition
 from spec_envs.wrappers.speculation.watch import Watch
 
