@@ -26,9 +26,11 @@ from spec_envs.wrappers.tools.limits import ToolLimits
 from spec_envs.wrappers.tools.loads import Loads
 from spec_envs.wrappers.tools.rules import UNLISTED, ToolRules
 
-#: What has failed this often in a row is not called ahead of time, until a call of an agent gets a result: one call,
-#: and a tool whatever its arguments. (With three guesses, two often have arguments that the tool refuses.)
+#: What has failed this often in a row is not called ahead of time, until a call of an agent gets a result, or the last
+#: failure was ``ttl_s`` ago: one call, and a tool whatever its arguments. (With three guesses, two often have arguments
+#: that the tool refuses.)
 _FAILURES_OF_CALL, _FAILURES_OF_TOOL = 2, 3
+_NEVER = (0, -math.inf)
 
 
 class Executions:
@@ -43,9 +45,9 @@ class Executions:
         self._in_doubt: list[Execution] = []
         self._quotas: dict[str, Quota] = {}
         self._seconds: collections.defaultdict[str, Recent] = collections.defaultdict(Recent)
-        #: How often each tool, and each call, has failed since it last gave a result.
-        self._tool_failures: collections.Counter[str] = collections.Counter()
-        self._call_failures: collections.OrderedDict[str, int] = collections.OrderedDict()
+        #: How often each tool, and each call, has failed since it last gave a result; and when it failed last.
+        self._tool_failures: dict[str, tuple[int, float]] = {}
+        self._call_failures: collections.OrderedDict[str, tuple[int, float]] = collections.OrderedDict()
         self._number = 0
 
     # -- calls of agents -----------------------------------------------------------------------------------------
@@ -108,9 +110,10 @@ class Executions:
         """Return why ``call`` may not be executed ahead of time now; ``None`` if it may, given a slot."""
         if not self.is_worth_it(call.name):
             return "quick"
-        of_tool, of_call = self._tool_failures[call.name], self._call_failures.get(call.key, 0)
-        if of_tool >= _FAILURES_OF_TOOL or of_call >= _FAILURES_OF_CALL:
-            return "failing"
+        of_tool, of_call = self._tool_failures.get(call.name, _NEVER), self._call_failures.get(call.key, _NEVER)
+        for (count, failed_at), most in ((of_tool, _FAILURES_OF_TOOL), (of_call, _FAILURES_OF_CALL)):
+            if count >= most and now <= failed_at + self._limits.ttl_s:
+                return "failing"
         return self._reason_to_wait(call.name, now) or (None if self._quota(call.name).has_room(now) else "quota")
 
     def ask_again_at(self, call: ToolCall, thinking_since: list[float], now: float) -> float | None:
@@ -242,14 +245,14 @@ class Executions:
     def _count_failures(self, execution: Execution) -> None:
         tool, key = execution.call.name, execution.call.key
         if execution.state is ExecutionState.DONE:
-            self._tool_failures[tool] = 0
+            self._tool_failures.pop(tool, None)
             self._call_failures.pop(key, None)
             if execution.rule is UNLISTED:  # the tool exists after all, and may have changed anything
                 self._rules.hint(tool, None)
                 self._drop_touched(tool)
         elif execution.state is ExecutionState.FAILED:
-            self._tool_failures[tool] += 1
-            self._call_failures[key] = self._call_failures.pop(key, 0) + 1
+            self._tool_failures[tool] = self._tool_failures.get(tool, _NEVER)[0] + 1, execution.ended_at
+            self._call_failures[key] = self._call_failures.pop(key, _NEVER)[0] + 1, execution.ended_at
             if len(self._call_failures) > self._limits.max_results:
                 self._call_failures.popitem(last=False)
 
