@@ -231,6 +231,25 @@ class SessionOptions:
                 )
 
 
+def check_options(policy: Any, guessers: Any, options: Mapping[str, Any], *, besides: Iterable[str] = ()) -> None:
+    """Check what a wrapper is to be made with, before its environment is there.
+
+    Args:
+        policy: The policy.
+        guessers: The guessers.
+        options: The other options, by name.
+        besides: The names of options that are checked elsewhere.
+
+    Raises:
+        InvalidConfiguration: There is no such option, or one has the wrong kind of value or is out of range.
+    """
+    known = {field.name for field in dataclasses.fields(SessionOptions)} | set(besides)
+    if unknown := sorted(options.keys() - known):
+        raise InvalidConfiguration(f"there is no option {unknown[0]!r}; there are {', '.join(sorted(known))}")
+    given = {name: value for name, value in options.items() if name not in besides}
+    SessionOptions(policy=policy, guessers=guessers, **given).agent()
+
+
 def _check_mapping(what: str, given: object) -> None:
     if given is not None and not isinstance(given, Mapping):
         raise InvalidConfiguration(f"{what} must be a mapping from names of calls, such as 'policy', not {given!r:.80}")
