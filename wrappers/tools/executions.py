@@ -21,7 +21,9 @@ from spec_envs.conversation import ToolCall
 from spec_envs.wrappers.estimates import Recent
 from spec_envs.wrappers.quota import HandlerLimit, Quota
 from spec_envs.wrappers.tools.calls import AgentCall, Execution, ExecutionState, Reason
+from spec_envs.wrappers.tools.estimates import ToolEstimates
 from spec_envs.wrappers.tools.limits import ToolLimits
+from spec_envs.wrappers.tools.loads import Loads
 from spec_envs.wrappers.tools.rules import UNLISTED, ToolRules
 
 #: What has failed this often in a row is not called ahead of time, until a call of an agent gets a result, or the last
@@ -34,9 +36,10 @@ _NEVER = (0, -math.inf)
 class Executions:
     """All executions that may still matter to an agent."""
 
-    def __init__(self, rules: ToolRules, limits: ToolLimits) -> None:
+    def __init__(self, rules: ToolRules, limits: ToolLimits, estimates: ToolEstimates | None = None) -> None:
         self._rules = rules
         self._limits = limits
+        self._loads = Loads(estimates or ToolEstimates())
         self._kept: collections.OrderedDict[Hashable, Execution] = collections.OrderedDict()
         self._running: dict[int, Execution] = {}
         self._in_doubt: list[Execution] = []
@@ -64,6 +67,7 @@ class Executions:
         found.waiters.add(agent_call)
         if found.state is ExecutionState.RUNNING:
             found.joined = True
+            self._loads.join(found, now)
             self._quota(call.name).promote(found)  # an agent needs it
         if found.rule.effect is Effect.SAMPLE:
             self.drop(found)
@@ -76,7 +80,7 @@ class Executions:
         execution.uses += 1
         self._quota(execution.call.name).promote(execution)
         if execution.reason is not None and execution.uses == 1:
-            execution.saved_s = max(0.0, min(agent_call.called_at, execution.ended_at) - execution.started_at)
+            execution.saved_s = execution.alone_s - max(0.0, execution.ended_at - agent_call.called_at)
         self.leave(agent_call)
         return value
 
@@ -112,6 +116,10 @@ class Executions:
                 return "failing"
         return self._reason_to_wait(call.name, now) or (None if self._quota(call.name).has_room(now) else "quota")
 
+    def ask_again_at(self, call: ToolCall, thinking_since: list[float], now: float) -> float | None:
+        """``None`` if the server of ``call`` has room for the call ahead of time; see ``Loads.ask_again_at``."""
+        return self._loads.ask_again_at(self._rules.server_of(call.name), call.name, thinking_since, now)
+
     def is_worth_it(self, tool: str) -> bool:
         """Whether ``tool`` is slow enough to save time, as far as is known."""
         return self._seconds[tool].mean(unknown=math.inf) >= self._limits.min_latency_s
@@ -134,6 +142,7 @@ class Executions:
             if keep and is_for_others and self._reason_to_wait(call.name, now) is None:
                 self._kept[self._key(run, call)] = execution
         self._running[execution.id] = execution
+        self._loads.begin(self._rules.server_of(call.name), execution)
         self._quota(call.name).let(execution, speculative=reason is not None)
         return execution
 
@@ -160,9 +169,10 @@ class Executions:
         execution.state, execution.ended_at, execution.error = state, now, error or None
         self._running.pop(execution.id)
         self._quota(execution.call.name).end(execution)
+        execution.alone_s = self._loads.end(execution)
         if state is ExecutionState.DONE:
             execution.value, execution.content = value, content
-            self._seconds[execution.call.name].add(now - execution.started_at)
+            self._seconds[execution.call.name].add(execution.alone_s)
         else:
             self.drop(execution)
             if execution.rule.effect is Effect.WRITE:

@@ -20,6 +20,7 @@ from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.telemetry import TracerProvider
 from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
 from spec_envs.wrappers.tools.driver import ToolDriver
+from spec_envs.wrappers.tools.estimates import ToolEstimates
 from spec_envs.wrappers.tools.limits import ToolLimits
 from spec_envs.wrappers.tools.machine import Machine
 from spec_envs.wrappers.tools.open_calls import OpenCall
@@ -96,12 +97,13 @@ class SpeculativeTools(NotPicklable):
             guesser is up to you. A guesser that prompts a remote model shows that model the whole conversation,
             including the arguments of private tools.
         limits: What speculation may use.
+        estimates: What earlier proxies have found out about the servers, which this one adds to; default: nothing.
         otel: Send agent runs, executions, and what agents got to OpenTelemetry, as ``spec_envs.wrappers.telemetry``
             says: ``True`` to the program's tracer provider, or give another provider. Needs the extra ``otel``.
 
     Raises:
         InvalidConfiguration: A rule is neither an ``Effect`` nor a ``ToolRule``, the guesser has no ``guess``, or the
-            limits are no ``ToolLimits``.
+            limits are no ``ToolLimits``, or the estimates no ``ToolEstimates``.
     """
 
     def __init__(
@@ -110,13 +112,16 @@ class SpeculativeTools(NotPicklable):
         guesser: Guesser | AsyncGuesser,
         *,
         limits: ToolLimits | None = None,
+        estimates: ToolEstimates | None = None,
         otel: bool | TracerProvider = False,
     ) -> None:
         limits = ToolLimits() if limits is None else limits
         if not isinstance(limits, ToolLimits):
             raise InvalidConfiguration(f"limits must be ToolLimits(...), not {limits!r}")
+        if not isinstance(estimates, ToolEstimates | None):
+            raise InvalidConfiguration(f"estimates must be ToolEstimates() or None, not {estimates!r:.80}")
         self._rules = ToolRules(rules)
-        self._machine = Machine(self._rules, limits)
+        self._machine = Machine(self._rules, limits, estimates)
         self._driver = ToolDriver(self._machine, guesser, limits.k, ToolSpans(otel) if otel is not False else None)
         self._closed = False
 
