@@ -67,9 +67,9 @@ def needed(what: str, *extras: str, script: bool = False) -> Iterator[None]:
         unfit = [told for name in names if (told := _unfit(name))]
         if _is_of_this_package(error) and (not unfit or isinstance(error, SpecEnvsError)):
             raise
-        packages = ", ".join(unfit or map(_with_version, names))
         said = str(error) if isinstance(error, ImportError) else f"installed, but broken: {error!r:.300}"
         is_told = isinstance(error, DependencyNotInstalled)
+        packages = ", ".join(unfit or map(_with_version, names))
         failure = error if is_told else _failure(what, extras, f"{packages} ({' '.join(said.split())})")
         if script:
             raise SystemExit(str(failure)) from None
@@ -87,12 +87,9 @@ def _is_of_this_package(error: Exception) -> bool:
 
 def install_command(*extras: str) -> str:
     """The command that installs these extras; for a checkout of the repository also the one that needs no index."""
-    names = ",".join(extras)
-    command = f"pip install 'spec-envs[{names}]'"
-    root = Path(__file__).parents[1]
-    if not (root / "pyproject.toml").is_file():
-        return command
-    return f'{command}, or for this checkout: pip install -e "{root}[{names}]"'
+    names, root = ",".join(extras), Path(__file__).parents[1]
+    here = f', or for this checkout: pip install -e "{root}[{names}]"' if (root / "pyproject.toml").is_file() else ""
+    return f"pip install 'spec-envs[{names}]'{here}"
 
 
 def _failure(what: str, extras: tuple[str, ...], packages: str) -> DependencyNotInstalled:
@@ -119,7 +116,7 @@ def _numbers(version: str) -> list[int]:
 
 def _with_version(package: str) -> str:
     with contextlib.suppress(Exception):
-        return f"{package} (version {metadata.version(package)})"
+        package += f" (version {metadata.version(package)})"
     return package
 
 

@@ -8,6 +8,8 @@ import math
 from spec_envs.checks import not_negative
 from spec_envs.errors import InvalidConfiguration
 
+_NUMBERS, _INF = frozenset({int, float}), math.inf
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Usage:
@@ -25,10 +27,14 @@ class Usage:
     unpriced: float = 0
 
     def __post_init__(self) -> None:
-        for name in _FIELDS:
+        read, written, money, unpriced = self.tokens_in, self.tokens_out, self.money, self.unpriced
+        if _NUMBERS.issuperset((type(read), type(written), type(money), type(unpriced))):
+            if 0 <= read < _INF and 0 <= written < _INF and 0 <= money < _INF and 0 <= unpriced < _INF:
+                return  # at once, since this is often asked
+        for name in ("tokens_in", "tokens_out", "money", "unpriced"):
             value = getattr(self, name)
-            if (type(value) is not float and type(value) is not int) or not 0 <= value < math.inf:
-                object.__setattr__(self, name, not_negative(f"{name} of a Usage", value))
+            number = not_negative(f"{name} of a Usage", value)
+            object.__setattr__(self, name, value if type(value) is int else number)
 
     @property
     def tokens(self) -> float:
@@ -57,14 +63,16 @@ class Usage:
         return bool(self.tokens_in or self.tokens_out or self.money)
 
 
-_FIELDS = ("tokens_in", "tokens_out", "money", "unpriced")
+_set = object.__setattr__
 
 
-def _unchecked(*values: float) -> Usage:
+def _unchecked(read: float, written: float, money: float, unpriced: float) -> Usage:
     """A usage that is computed from others; the difference of two may be below 0."""
     usage = object.__new__(Usage)
-    for name, value in zip(_FIELDS, values, strict=True):
-        object.__setattr__(usage, name, value)
+    _set(usage, "tokens_in", read)
+    _set(usage, "tokens_out", written)
+    _set(usage, "money", money)
+    _set(usage, "unpriced", unpriced)
     return usage
 
 

@@ -19,10 +19,10 @@ import numpy as np
 
 from spec_envs import fork
 from spec_envs.errors import ForkCheckFailed, NotForkable
+from spec_envs.global_generators import GlobalGenerators
 from spec_envs.testing import check_fork
 from spec_envs.values import key_of
 from spec_envs.wrappers import SpeculativeWrapper, Verdict
-from spec_envs.wrappers.speculation.global_generators import GlobalGenerators
 from tests.conformance.adapters import OwnObservations
 from tests.conformance.agents import GUESSERS, POLICIES, Choices
 from tests.conformance.catalog import Maker, Subject

@@ -226,6 +226,25 @@ def test_a_proxy_that_served_nobody_leaves_no_file(tmp_path):
     assert "no proxy has served a client yet" in " ".join(done.output.split())
 
 
+@pytest.mark.parametrize("learns", [True, False])
+def test_later_sessions_know_which_servers_answer_one_call_at_a_time(tmp_path, learns, capfd):
+    config = ProxyConfig(servers=[ServerConfig(name="shop", command=("shop",))], state=tmp_path, learns=learns)
+    memory = Memory(config)
+    one = memory.estimates.of("shop")
+    for seconds in (0.3, 0.3, 0.6):  # which was 0.3 from the end of the call before
+        one.took("shop:look", [seconds, 0.3, seconds, seconds, seconds, 0.45])
+    assert one.at_once == 1
+    memory.count_call("shop:look", 0.3, ahead=False)
+    memory.close()
+    later = Memory(config)
+    assert later.estimates.of("shop").at_once == (1 if learns else 2)
+    later.close()
+    data = json.loads(later.file.read_text())
+    later.file.write_text(json.dumps(data | {"estimates": {"servers": {"shop": 7}}}))
+    assert Memory(config).estimates.of("shop").at_once == 2
+    assert ("the estimates cannot be read" in capfd.readouterr().err) is learns
+
+
 def test_the_help_of_the_proxy_has_the_options_that_stand_before_the_command():
     shown = CliRunner().invoke(command_line, ["mcp-proxy", "--help"]).output
     for option in ("--config", "--trust-annotations", "--http", "--record", "--trace", "--no-learn", "status", "learn"):

@@ -37,6 +37,7 @@ class Ledger:
 
     Attributes:
         sequential_s: How long the calls took whose responses the episode has used; complete after ``settle``.
+        failed_s: How long those took that failed while the episode waited for them, as they do without speculation.
         waited_s: How long the episode waited for responses; complete after ``settle``.
         has_news: Whether ``tell`` has a failure to warn of.
         commits: How often the episode has moved on; ``windows`` and ``hits`` are those of ``Statistics``.
@@ -55,7 +56,7 @@ class Ledger:
         self._told: set[str] = set()
         self.has_news = False
         self._usage: dict[str, Usage] = collections.defaultdict(Usage)
-        self.sequential_s = 0.0
+        self.sequential_s = self.failed_s = 0.0
         self.waited_s = 0.0
         self.commits = self.windows = self.hits = 0
         self._counted = (0, 0, 0)  # these three, when they were last asked for
@@ -99,6 +100,8 @@ class Ledger:
         if full:
             self._usage["all"] += run.usage
             self._usage["all_full"] += full
+        if run.state is RunState.FAILED and not run.speculative:
+            self.failed_s += run.ended_at - run.started_at
         error = error_text(run.error)
         self.trace.add(now, "end", run=run, outcome=run.state.value, error=error, usage=run.usage)
         if run.shadow_of is not None and run.state is RunState.DONE:
@@ -173,6 +176,7 @@ class Ledger:
     ) -> None:
         """Record a call that was made without the tree, and has failed with ``error``."""
         self.waited_s += ended_at - started_at
+        self.failed_s += ended_at - started_at
         self._calls[RunState.FAILED] += 1
         for kind in ("all", "all_full"):
             self._usage[kind] += usage

@@ -76,8 +76,12 @@ class ToolDriver:
                 self._execute(job)
             else:
                 self._predict(job)
-        if self._alarm is None and self._machine.more_at is not None:
-            self._alarm = self.runtime.own_loop().call_at(self._machine.more_at, self._ring)
+        more_at = self._machine.more_at
+        if self._alarm is not None and more_at is not None and more_at < self._alarm.when():
+            self._alarm.cancel()
+            self._alarm = None
+        if self._alarm is None and more_at is not None:
+            self._alarm = self.runtime.own_loop().call_at(more_at, self._ring)
         self.tracing.sweep()
         if self.spans is not None:
             self.spans.sweep(self.runtime.now())

@@ -20,10 +20,11 @@ from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.telemetry import TracerProvider
 from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
 from spec_envs.wrappers.tools.driver import ToolDriver
+from spec_envs.wrappers.tools.estimates import ToolEstimates
 from spec_envs.wrappers.tools.limits import ToolLimits
 from spec_envs.wrappers.tools.machine import Machine
 from spec_envs.wrappers.tools.open_calls import OpenCall
-from spec_envs.wrappers.tools.ports import Port
+from spec_envs.wrappers.tools.ports import Port, port_of
 from spec_envs.wrappers.tools.rules import UNLISTED, ToolRule, ToolRules
 from spec_envs.wrappers.tools.runs import AgentRun
 from spec_envs.wrappers.tools.telemetry import ToolSpans
@@ -34,6 +35,11 @@ __all__ = ["SpeculativeTools", "ToolRun"]
 _current: contextvars.ContextVar[Mapping[SpeculativeTools, ToolRun]] = contextvars.ContextVar(
     "spec_envs_tool_runs", default=MappingProxyType({})
 )
+
+
+def _check(name: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise InvalidConfiguration(f"{name} must be a {kind.__name__}, not {value!r:.80}")
 
 
 class ToolRun(NotPicklable):
@@ -68,10 +74,12 @@ class ToolRun(NotPicklable):
 
     def heard(self, text: str) -> None:
         """Record that the user said ``text``."""
+        _check("text", text, str)
         self.tools._record(self, UserMessage(text))
 
     def said(self, text: str) -> None:
         """Record that the agent said ``text`` to the user."""
+        _check("text", text, str)
         self.tools._record(self, AssistantMessage(text))
 
 
@@ -96,12 +104,13 @@ class SpeculativeTools(NotPicklable):
             guesser is up to you. A guesser that prompts a remote model shows that model the whole conversation,
             including the arguments of private tools.
         limits: What speculation may use.
+        estimates: What earlier proxies have found out about the servers, which this one adds to; default: nothing.
         otel: Send agent runs, executions, and what agents got to OpenTelemetry, as ``spec_envs.wrappers.telemetry``
             says: ``True`` to the program's tracer provider, or give another provider. Needs the extra ``otel``.
 
     Raises:
         InvalidConfiguration: A rule is neither an ``Effect`` nor a ``ToolRule``, the guesser has no ``guess``, or the
-            limits are no ``ToolLimits``.
+            limits are no ``ToolLimits``, or the estimates no ``ToolEstimates``.
     """
 
     def __init__(
@@ -110,13 +119,16 @@ class SpeculativeTools(NotPicklable):
         guesser: Guesser | AsyncGuesser,
         *,
         limits: ToolLimits | None = None,
+        estimates: ToolEstimates | None = None,
         otel: bool | TracerProvider = False,
     ) -> None:
         limits = ToolLimits() if limits is None else limits
         if not isinstance(limits, ToolLimits):
             raise InvalidConfiguration(f"limits must be ToolLimits(...), not {limits!r}")
+        if not isinstance(estimates, ToolEstimates | None):
+            raise InvalidConfiguration(f"estimates must be ToolEstimates() or None, not {estimates!r:.80}")
         self._rules = ToolRules(rules)
-        self._machine = Machine(self._rules, limits)
+        self._machine = Machine(self._rules, limits, estimates)
         self._driver = ToolDriver(self._machine, guesser, limits.k, ToolSpans(otel) if otel is not False else None)
         self._closed = False
 
@@ -139,11 +151,12 @@ class SpeculativeTools(NotPicklable):
             ahead: Whether the tool can be called ahead of time at all; the rules say whether it may be.
 
         Raises:
-            InvalidConfiguration: A tool of another source has this name; their results would be mixed up.
+            InvalidConfiguration: A tool of another source has this name; their results would be mixed up. Or an
+                argument is of another type.
         """
-        if not isinstance(port, Port):
-            function = port
-            port = Port(execute=lambda arguments, context: function(**arguments), source=function, takes_context=False)
+        port = port_of(tool, port)
+        if schema is not None:
+            _check("schema", schema, Tool)
         known = self._driver.ports.get(tool)
         if known is not None and known.source is not port.source:
             raise InvalidConfiguration(
@@ -168,6 +181,7 @@ class SpeculativeTools(NotPicklable):
 
     def describe(self, schema: Tool) -> None:
         """Show guessers ``schema`` for the tool of that name."""
+        _check("schema", schema, Tool)
         self._driver.schemas[schema.name] = schema
 
     def trust(self, tool: str, *, read_only: bool) -> None:
@@ -289,6 +303,8 @@ class SpeculativeTools(NotPicklable):
     def open_run(self, message: str | None = None, *, context: Any = None) -> ToolRun:
         """Begin an agent run for ``open``; it ends by ``close_run``, and the guesser does not learn from it."""
         self._entered()
+        if message is not None:
+            _check("message", message, str)
         events = () if message is None else (UserMessage(message),)
         state = self._machine.open_run(events)
         run = ToolRun(self, state, context)

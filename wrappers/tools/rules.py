@@ -100,6 +100,10 @@ class ToolRules:
             return server, name
         return server, tool.removeprefix(f"{server}:") if server else tool
 
+    def server_of(self, tool: str) -> str:
+        """The name of the server of ``tool``; "" for tools without one, which count as tools of one server."""
+        return self._parts(tool)[0]
+
     def hint(self, tool: str, rule: ToolRule | None) -> None:
         """Use ``rule`` for ``tool``, or none, unless the tool is declared."""
         self._hinted[tool] = rule or _UNDECLARED
@@ -120,11 +124,9 @@ class ToolRules:
     def makes_stale(self, write: str, tool: str) -> bool:
         """Whether a call of the tool ``write`` makes results of ``tool`` stale."""
         changed, read = self[write].touches, self[tool].touches
-        if write in self._unsure:
-            return read != frozenset()
         server, name = self._parts(tool)
-        same_server = self._parts(write)[0] == server
-        if changed is None:
+        same_server = self._parts(write)[0] == server or write in self._unsure
+        if changed is None or write in self._unsure:
             return same_server and read != frozenset()
         names = {tool, name} if same_server else {tool}
         return not names.union(read or ()).isdisjoint(changed)

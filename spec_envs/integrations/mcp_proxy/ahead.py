@@ -153,7 +153,8 @@ class Ahead:
         await asyncio.gather(*self._closing, return_exceptions=True)
 
     def _begin(self) -> None:
-        self._tools = SpeculativeTools(self._config.rules, self._memory.guesser, limits=self._config.limits)
+        limits, estimates = self._config.limits, self._memory.estimates
+        self._tools = SpeculativeTools(self._config.rules, self._memory.guesser, limits=limits, estimates=estimates)
         if self._trace is not None:
             self._tools.trace.listen(functools.partial(_write_event, self._trace, uuid.uuid4().hex[:8]))
         self._served: dict[str, ServerTools] = {}

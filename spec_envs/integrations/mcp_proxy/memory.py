@@ -28,7 +28,7 @@ from spec_envs.conversation import Conversation, ToolCall, ToolResult
 from spec_envs.integrations.mcp_proxy.config import ProxyConfig
 from spec_envs.integrations.mcp_proxy.lines import note
 from spec_envs.whole_files import write_whole
-from spec_envs.wrappers.tools import ToolStatistics
+from spec_envs.wrappers.tools import ToolEstimates, ToolStatistics
 
 _VERSION = 1
 #: The most that is kept: contexts of calls, seconds of a tool's calls, sequences for people, characters of a file.
@@ -37,6 +37,8 @@ _MAX_CONTEXTS, _MAX_SECONDS, _MAX_SEQUENCES, _MAX_FILE = 5_000, 500, 20, 16_000_
 _MAX_LESSONS = 64
 _COUNTS = ("calls", "hits", "shared", "saved_s", "started", "failed")
 _SAVE_EVERY = 25  # calls
+#: So many calls at once get servers of which nothing is known: many of them answer one at a time.
+_AT_FIRST = 2
 #: Lessons wait until the client has made no call for this long.
 _QUIET_S = 0.05
 
@@ -142,7 +144,11 @@ class Memory:
         self._new = Figures()
         self._lessons: deque[tuple[Call, Any]] = deque(maxlen=_MAX_LESSONS + _SAVE_EVERY)
         self._seen = _version(self.file)  # the file that holds what else was learned here
-        self._learn_from(_read(self.file))
+        #: What is known of the servers, and of how long the client thinks.
+        self.estimates = ToolEstimates(_AT_FIRST)
+        before = _read(self.file)
+        if self._learn_from(before) and before is not None and "estimates" in before:
+            self._estimate_from(before["estimates"])
         #: Guesses calls; learns by ``teach`` alone.
         self.guesser = _Guesses(UnionGuesser([self._ngrams, self._patterns]))
         self._teacher = concurrent.futures.ThreadPoolExecutor(1, "mcp-proxy-lessons")
@@ -164,6 +170,16 @@ class Memory:
             return False
         self._ngrams, self._patterns = ngrams, patterns
         return True
+
+    def _estimate_from(self, held: Any) -> None:
+        """Take over what earlier proxies have found out about the servers."""
+        estimates = ToolEstimates(_AT_FIRST)
+        try:
+            estimates.restore(held)
+        except Exception as error:  # anybody may have changed the file
+            note(f"{self.file}: the estimates cannot be read, and are made anew: {error!r}")
+        else:
+            self.estimates = estimates
 
     def _join(self, data: Mapping[str, Any]) -> None:
         """Learn what another proxy of the same servers has written, and then the lessons that are not in its file."""
@@ -265,8 +281,9 @@ class Memory:
                 self._join(before)
             calls, patterns = self._ngrams.to_json(), self._patterns.to_json()
             data |= {"sequences": list(_sequences(calls)), "calls": calls, "patterns": patterns}
+            data |= {"estimates": self.estimates.as_dict()}
         else:
-            data |= {name: before[name] for name in ("sequences", "calls", "patterns") if name in before}
+            data |= {name: before[name] for name in ("sequences", "estimates", "calls", "patterns") if name in before}
         try:
             write_whole(self.file, _bounded(data), private=True)
             self._seen = _version(self.file)

@@ -293,6 +293,56 @@ def test_a_tool_that_works_again_is_called_ahead_again():
     run(main)
 
 
+class Recovers:
+    """A tool that fails for a while, and the calls of it."""
+
+    def __init__(self, until_s: float) -> None:
+        self.until_s, self.times = until_s, list[float]()
+
+    async def __call__(self, **arguments):
+        now = asyncio.get_running_loop().time()
+        self.times.append(now)
+        await asyncio.sleep(1)
+        if now < self.until_s:
+            raise RuntimeError("down")
+        return {"at": now}
+
+
+#: For how long the tool fails, and the time to live.
+OUTAGES = [(0, 60), (20, 10), (60, 10), (100, 10), (100, 30), (100, 60), (300, 60), (300, 300), (1000, 100), (30, 1)]
+
+
+@pytest.mark.parametrize(("until_s", "ttl_s"), OUTAGES)
+@pytest.mark.parametrize("same", [True, False], ids=["same call", "other arguments"])
+def test_a_tool_that_was_down_is_tried_again_ahead_of_time_without_a_call_of_the_agent(until_s, ttl_s, same):
+    """The agent itself calls another tool meanwhile, so that nothing tells that the first one works again."""
+
+    async def main():
+        class Next:
+            def __init__(self):
+                self.number = 0
+
+            async def guess(self, call, k):
+                self.number += 1
+                return [guess("down", a=0 if same else self.number)]
+
+        limits = ToolLimits(ttl_s=ttl_s)
+        async with SpeculativeTools({"down": READ, "other": READ}, Next(), limits=limits) as tools:
+            tool = Recovers(until_s)
+            tools.add("down", tool)
+            tools.add("other", counting()[0])
+            for _ in range(int((until_s + 2 * ttl_s) / 4) + 3):
+                async with tools.run():
+                    await asyncio.sleep(2)
+                    await tools.call("other", {})
+                    await asyncio.sleep(1)
+            failed = [at for at in tool.times if at < until_s]
+            assert len(failed) <= 5 + 2 * until_s / ttl_s  # a prediction may come before the failure is known
+            assert len(tool.times) > len(failed)  # it was tried once more, and works
+
+    run(main)
+
+
 # -- the other reasons -------------------------------------------------------------------------------------------------
 
 

@@ -76,10 +76,14 @@ class Places:
     def blames_others(self, run: Run, now: float) -> bool:
         """Whether ``run``, which fails now, may do so because other calls were in flight beside it.
 
-        If so, its handler gets its calls one by one from now on.
+        If so, its handler gets its next calls one by one.
         """
         handler = run.call.handler
-        if self._crowding is None or not self._crowding.was_beside(run) or handler in self._made_again:
+        if self._crowding is None:
+            return False
+        if not self._crowding.was_beside(run) or handler in self._made_again:
+            if handler in self._made_again:
+                self._crowding.fails_alone(handler)
             return False
         self._made_again.add(handler)
         self._crowding.fails_beside(handler)
