@@ -107,6 +107,8 @@ class CallEnv(gym.Env[ObsType, ActType]):
 
     def __init__(self, handlers: Mapping[str, Handler], *, owned: Iterable[str] = ()) -> None:
         _check_handlers(handlers)
+        if isinstance(owned, str) or not isinstance(owned, Iterable):
+            raise InvalidConfiguration(f"owned must be names of handlers, such as ('world',), not {owned!r:.80}")
         owned = tuple(owned)
         if unknown := set(owned) - set(handlers):
             raise InvalidConfiguration(f"owned names {sorted(unknown)}, but the handlers are {sorted(handlers)}")

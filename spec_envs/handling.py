@@ -17,7 +17,7 @@ import numpy as np
 
 from spec_envs.calls import Effect, check_effect
 from spec_envs.errors import CallCancelled, InvalidConfiguration
-from spec_envs.parameters import parameters_of, why_not_called
+from spec_envs.parameters import known_parameters, parameters_of, why_not_filled
 from spec_envs.pickling import NotPicklable
 from spec_envs.usage import NOTHING, Spending, Usage, check_usage
 from spec_envs.values import own_copy
@@ -233,17 +233,18 @@ def as_handler(function: Handler) -> Handler:
         return _Adapted(function, functools.partial(_action, predict))
     if not callable(function):
         raise InvalidConfiguration(f"a handler must be callable, and {function!r} is not")
-    if (why := why_not_called(function, ("query",), ("cancel",))) is not None:
+    parameters = known_parameters(function)
+    if (why := why_not_filled(parameters, ("query",), ("cancel",))) is not None:
         raise InvalidConfiguration(
             f"{function!r} cannot be called as a handler or a policy: {why}; it is called with the query (of a policy: "
             f"the observation), and with the call's token where it has a parameter named 'cancel'"
         )
-    parameters = parameters_of(function)
+    parameters = parameters or {}
     second = parameters["cancel"] if [*parameters][1:2] == ["cancel"] else None
     by_position = second is not None and not second.is_keyword_only
     if by_position and second is not None and second.has_default:
         return function
-    return _Adapted(function, function, by_position)
+    return _Adapted(function, function, by_position, by_name=not by_position and "cancel" in parameters)
 
 
 def answered(
@@ -295,10 +296,12 @@ class _Awaited:
 class _Adapted:
     """Calls ``function``, made from ``origin``, with the query, and with the token if it has a parameter for it."""
 
-    def __init__(self, origin: Any, function: Callable[..., Any], by_position: bool = False) -> None:
+    def __init__(
+        self, origin: Any, function: Callable[..., Any], by_position: bool = False, *, by_name: bool = False
+    ) -> None:
         self._function = function
         self._by_position = by_position
-        self._by_name = not by_position and "cancel" in parameters_of(function)
+        self._by_name = by_name
         self.is_async = is_async(function)
         self.unpriced = unpriced_model(function)
         self.greatest_usage = declared(origin, "greatest_usage")

@@ -566,6 +566,24 @@ def test_fake_env_needs_something_to_ask():
     FakeEnv({}, calls_per_step=0)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"effects": ["read"]}, "each of the effects must be Effect.READ, .* not 'read'"),
+        ({"calls_per_step": -1}, "calls_per_step must be an integer of at least 0, not -1"),
+        ({"calls_in_reset": "2"}, "calls_in_reset must be an integer of at least 0, not '2'"),
+        ({"length": 0}, "length must be an integer of at least 1, not 0"),
+        ({"random": "no"}, "random must be True or False, not 'no'"),
+        ({"owned": "world"}, "owned must be names of handlers, such as \\('world',\\), not 'world'"),
+        ({"owned": 3}, "owned must be names of handlers"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_fake_env_names_what_makes_no_sense(given, message):
+    with pytest.raises(InvalidConfiguration, match=message):
+        FakeEnv(**given)
+
+
 def test_fake_env_refuses_unknown_actions_and_keeps_its_state():
     env = FakeEnv(num_actions=2)
     env.reset(seed=0)

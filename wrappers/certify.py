@@ -19,6 +19,7 @@ from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.runtimes.blocking import check_made_anew, make_runtime, run_blocking
 from spec_envs.wrappers.speculation.awaiting import run_awaited
+from spec_envs.wrappers.speculation.options import check_options
 from spec_envs.wrappers.speculation.transitions import AnyEnv, plain_reward, resetting, stepping
 from spec_envs.wrappers.speculative import SpeculativeWrapper
 
@@ -55,12 +56,13 @@ def certify(
         The certificate, which is true if the runs are equal, and no error has ended them.
 
     Raises:
-        InvalidConfiguration: There are no seeds or something else is given for them, ``max_steps`` is below 1, or
-            ``env_factory`` does not make environments.
+        InvalidConfiguration: There are no seeds or something else is given for them, ``max_steps`` is below 1,
+            ``env_factory`` does not make environments, or an option is none, or has a wrong value.
     """
     check_env_factory(env_factory)
     seeds, max_steps = check_seeds(seeds), integer("max_steps", max_steps, least=1)
     check_made_anew(options.get("runtime", "threads"), "run")
+    check_options(policy, guessers, options, besides=("runtime",))
 
     def plain() -> PlainLoop:
         return PlainLoop(made(env_factory), _fresh(policy), _new_runtime(options))
@@ -98,11 +100,14 @@ async def certify_async(
         The certificate, which is true if the runs are equal, and no error has ended them.
 
     Raises:
-        InvalidConfiguration: There are no seeds or something else is given for them, ``max_steps`` is below 1, or
-            ``env_factory`` does not make environments.
+        InvalidConfiguration: There are no seeds or something else is given for them, ``max_steps`` is below 1,
+            ``env_factory`` does not make environments, or an option is none, or has a wrong value.
     """
     check_env_factory(env_factory)
     seeds, max_steps = check_seeds(seeds), integer("max_steps", max_steps, least=1)
+    if "runtime" in options:
+        raise InvalidConfiguration("certify_async() runs on the event loop, and has no option 'runtime'")
+    check_options(policy, guessers, options)
 
     def plain() -> PlainAsyncLoop:
         return PlainAsyncLoop(made(env_factory), _fresh(policy))

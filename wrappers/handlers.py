@@ -131,10 +131,12 @@ def with_latency(handler: Callable[..., Any], seconds: float | Callable[[Any], f
         seconds: The time to wait (>= 0), or a function from the query to that time, such as ``exponential(2.0)``.
 
     Raises:
-        InvalidConfiguration: The time is negative or not a number.
+        InvalidConfiguration: The time is negative or not a number, or the function cannot be called with a query.
     """
     if not callable(seconds):
         number("seconds", seconds, least=0)
+    elif (why := why_not_called(seconds, ("query",))) is not None:
+        raise InvalidConfiguration(f"seconds must be a number or a function of the query, not {seconds!r:.80}: {why}")
     return DecoratedHandler(handler, functools.partial(_delayed, seconds))
 
 

@@ -54,8 +54,9 @@ class SpeculativeWrapper(
         policy: ``policy(observation) -> action``. It may have a second parameter named ``cancel`` to learn when its
             answer is no longer needed. It is called from several threads at once, and may depend on the observation
             alone; a policy with state of its own has ``fork()``. Its attribute ``effect`` says whether it may be called
-            ahead of time; default ``Effect.SAMPLE``. A model of stable-baselines3, or its ``predict``, is a policy too.
-            Without a policy, actions come from outside, through ``step``.
+            ahead of time; default ``Effect.SAMPLE``. Its ``max_inflight`` is as a handler's (see ``limits``). A model
+            of stable-baselines3, or its ``predict``, is a policy too. Without a policy, actions come from outside,
+            through ``step``.
         guessers: By handler name: ``"policy"``, and the names in ``env.unwrapped.handlers``.
         prefetchers: By handler name, as ``guessers``. While a call of that handler is in flight, reads that are likely
             whatever its response is are made ahead, and their results are shared with equal calls.

@@ -257,6 +257,8 @@ class _Walk:
         seeds = seeds_of(a)
         if key_of(a.state) != key_of(b.state) or (isinstance(seeds, tuple) and key_of(seeds) != key_of(seeds_of(b))):
             _differ(path, "is a random generator in another state than its copy")
+        if isinstance(seeds, tuple):
+            self.objects.pair(a.seed_seq, b.seed_seq, (path, ".seed_seq", ""))
 
     def _random(self, a: random.Random, b: random.Random, path: _Path) -> None:
         if a is random._inst:

@@ -310,7 +310,13 @@ class Copier:
         return self.remember(value, np.random.Generator(self.copy(value.bit_generator)))
 
     def _bits(self, value: np.random.BitGenerator) -> Any:
-        return self.remember(value, guarded(value, lambda: restored(*snapshot(value))))
+        sequence: Any = getattr(value, "seed_seq", None)
+        is_known = type(sequence) is np.random.SeedSequence  # others may hold it, too, and spawn from it
+        copied = self.memo.get(id(sequence)) if is_known else None
+        twin: Any = self.remember(value, guarded(value, lambda: restored(*snapshot(value), copied)))
+        if is_known:
+            self.memo[id(sequence)] = twin.seed_seq
+        return twin
 
     def _space(self, value: gym.Space[Any]) -> Any:
         # A space is shared until somebody samples from it. From then on it is copied with its generator, so that

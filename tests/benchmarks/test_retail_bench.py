@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from spec_envs.agents import PatternGuesser
+from spec_envs.benchmarks import checks
 from spec_envs.benchmarks.checks import certify_retail
 from spec_envs.benchmarks.cli import main
 from spec_envs.benchmarks.retail import RetailSettings
@@ -258,3 +259,18 @@ def test_speculation_is_lossless_for_customers():
 def test_certify_is_a_command():
     result = CliRunner().invoke(main, ["retail", "certify", "--seeds", "1", "--learn", "2"])
     assert (result.exit_code, result.stdout) == (0, "lossless on 1 seed(s)\n")
+
+
+def test_the_command_fails_where_nothing_was_compared(monkeypatch):
+    def silent(settings: RetailSettings) -> Any:
+        def customer(query: object) -> str:
+            raise ConnectionError("no line")
+
+        return customer
+
+    monkeypatch.setattr(checks, "customer_of", silent)
+    result = CliRunner().invoke(main, ["retail", "certify", "--seeds", "2", "--learn", "1"])
+    assert result.exit_code == 1
+    assert re.fullmatch(
+        r"(failed alike|nothing was compared).* 2 seed\(s\).*ConnectionError: no line\)\n", result.stdout
+    )

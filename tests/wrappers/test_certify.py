@@ -213,6 +213,11 @@ def test_no_seeds_are_no_evidence():
         certify(FakeEnv, choose, {}, [])
 
 
+def test_an_event_loop_is_the_only_runtime_of_certify_async():
+    with pytest.raises(InvalidConfiguration, match="has no option 'runtime'"):
+        asyncio.run(certify_async(FakeEnv, choose, {}, [0], runtime="simulation"))
+
+
 def test_every_run_needs_a_runtime_of_its_own():
     with pytest.raises(InvalidConfiguration, match="a callable that makes a runtime for each run, not <"):
         certify(FakeEnv, choose, {}, [0], runtime=SimulationRuntime())
@@ -228,6 +233,10 @@ def test_every_run_needs_a_runtime_of_its_own():
         ({"seeds": 3}, "seeds must be an iterable of integers, such as range"),
         ({"seeds": [0, math.nan]}, "each of the seeds must be an integer of at least 0, not nan"),
         ({"seeds": [1, -1]}, "each of the seeds .* not -1"),
+        ({"max_infligth": 3}, "there is no option 'max_infligth'; there are canonical, .*max_inflight"),
+        ({"k": 0}, "k must be an integer of at least 1, not 0"),
+        ({"policy": lambda: 0}, "no parameter for the query"),
+        ({"guessers": {"policy": Fixed}}, "guessers\\['policy'\\] must be an object, not the class Fixed"),
         ({"seeds": {"1": 2}}, "seeds must be an iterable of integers"),
         ({"max_steps": 0}, "max_steps must be an integer of at least 1, not 0"),
         ({"env_factory": lambda: FakeEnv}, "env_factory must return an environment .*FakeEnv"),

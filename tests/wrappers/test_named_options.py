@@ -9,9 +9,9 @@ import gymnasium as gym
 import pytest
 
 from spec_envs import Effect
-from spec_envs.agents import FrequencyGuesser, NGramGuesser
+from spec_envs.agents import CallableGuesser, FrequencyGuesser, NGramGuesser, UnionGuesser
 from spec_envs.errors import InvalidConfiguration, UnknownHandler
-from spec_envs.testing import FakeEnv
+from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.wrappers import (
     AsyncSpeculativeWrapper,
     HandlerLimit,
@@ -20,8 +20,9 @@ from spec_envs.wrappers import (
     SpeculativeTools,
     SpeculativeWrapper,
 )
+from spec_envs.wrappers.handlers import with_latency
 from spec_envs.wrappers.tools import ToolRule
-from tests.wrappers.loops import choose
+from tests.wrappers.loops import Answers, choose, slow_fake
 
 LIMIT = HandlerLimit(max_calls=2)
 
@@ -212,3 +213,43 @@ def test_nothing_is_left_of_a_wrapper_that_was_refused():
         return asyncio.all_tasks() - {asyncio.current_task()}
 
     assert asyncio.run(main()) == set()
+
+
+class OneAtATime:
+    """A policy that takes one call at once, and says so."""
+
+    max_inflight = 1
+
+    def __call__(self, observation):
+        return choose(observation)
+
+
+@pytest.mark.parametrize(("most", "runs_ahead"), [(1, False), (None, True)], ids=["one at a time", "any number"])
+def test_a_policy_that_says_how_many_calls_it_takes_is_kept_to_that(most, runs_ahead):
+    policy: Any = OneAtATime()
+    policy.max_inflight = most
+    slow = with_latency(policy, 1.0)
+    guessers = {"policy": Answers(choose), "world": Answers(pure_response)}
+    with SpeculativeWrapper(slow_fake(), slow, guessers=guessers, runtime="simulation") as env:
+        observation, _ = env.reset(seed=0)
+        for _ in range(4):
+            observation, *_ = env.step(env.act(observation))
+        ahead = [each for each in env.trace if each.kind == "start" and each.handler == "policy" and each.speculative]
+    assert bool(ahead) == runs_ahead
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: UnionGuesser(Guesses()), "guessers must hold at least one guesser, in a list, not <"),  # type: ignore[arg-type]
+        (lambda: UnionGuesser([Guesses(), Guesses]), "guessers\\[1\\] must be an object, not the class Guesses"),  # type: ignore[list-item]
+        (lambda: UnionGuesser([WithoutK()]), "guessers\\[0\\] is .* the number k"),  # type: ignore[list-item]
+        (lambda: CallableGuesser(3), "called as function\\(call, k\\), not as 3: it is no function"),  # type: ignore[arg-type]
+        (lambda: CallableGuesser(choose), "called as function\\(call, k\\), .* no parameter for the number k"),  # type: ignore[arg-type]
+        (lambda: with_latency(choose, lambda: 1.0), "seconds must be a number or a function of the query"),  # type: ignore[arg-type, misc]
+    ],
+    ids=["union of one", "class", "parameters", "number", "function", "latency"],
+)
+def test_what_guessers_and_handlers_are_made_of_is_checked(make, message):
+    with pytest.raises(InvalidConfiguration, match=message):
+        make()

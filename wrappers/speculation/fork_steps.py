@@ -6,6 +6,7 @@ So it is with steps that change a variable of a module or a class, which cannot 
 """
 
 import collections
+import contextvars
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -16,6 +17,7 @@ from spec_envs.forking import fork
 from spec_envs.global_generators import GlobalGenerators
 from spec_envs.pickling import NotPicklable
 from spec_envs.values import own_copy
+from spec_envs.wrappers.speculation.contexts import run_apart
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition
 from spec_envs.wrappers.speculation.watch import Watch
 
@@ -135,18 +137,23 @@ class ForkSteps(NotPicklable):
         """A fork that has made a step; what the step returned or raised; what has changed meanwhile that all share."""
         twin, before, watch = fork(env), GlobalGenerators(), self._watch
         marks = None if watch is None else watch.marks()
-        result: Transition | Exception
-        try:
-            result = Transition(*twin.step(own_copy(action)))
-        except Exception as error:
-            result = error
+        result, variable = run_apart(lambda: _outcome_of_step(twin, action))
         moved = before.moved()
         if moved is not None:
             return twin, result, f"draws from the global generator {moved}; use self.np_random"
+        if variable is not None:
+            return twin, result, f"sets the context variable {variable!r}; keep it in the environment"
         name = None if watch is None or marks is None else watch.change(marks)
         if name is not None:
             return twin, result, f"changes {name}, which is shared by all environments; keep it in the environment"
         return twin, result, None
+
+
+def _outcome_of_step(env: AnyEnv, action: Any) -> Transition | Exception:
+    try:
+        return Transition(*env.step(own_copy(action)))
+    except Exception as error:
+        return error
 
 
 def undrawn(run: Callable[[], _T]) -> _T:
@@ -172,8 +179,8 @@ def undrawn(run: Callable[[], _T]) -> _T:
 
 
 def _outcome(run: Callable[[], _T]) -> tuple[_T | None, Exception | None]:
-    """Run ``run``, and return what it has returned, or what it has raised."""
+    """Run ``run`` in a context of its own, and return what it has returned, or what it has raised."""
     try:
-        return run(), None
+        return contextvars.copy_context().run(run), None
     except Exception as error:
         return None, error

@@ -158,6 +158,11 @@ class SessionOptions:
 
     @property
     def _is_on_the_wall_clock(self) -> bool:
+        return self.runs_on_threads
+
+    @property
+    def runs_on_threads(self) -> bool:
+        """Whether policy and handlers are called on worker threads, if they are plain functions."""
         return self.runtime == "threads" or isinstance(self.runtime, (ThreadRuntime, AsyncioRuntime))
 
     def known(self, env: AnyEnv, *, guarded: bool) -> Estimates:
@@ -207,7 +212,8 @@ class SessionOptions:
         """Return the limits, with what ``handlers`` declare about themselves (``max_inflight``) filled in."""
         limits = self.own_limits
         self._check_prices(limits, handlers)
-        declared = {name: getattr(handler, "max_inflight", None) for name, handler in handlers.items()}
+        callables: dict[str, Any] = {POLICY: self.policy, **handlers}
+        declared = {name: getattr(each, "max_inflight", None) for name, each in callables.items()}
         own = {name: HandlerLimit(max_inflight=most) for name, most in declared.items() if most is not None}
         return dataclasses.replace(limits, per_handler={**own, **limits.per_handler}) if own else limits
 
@@ -228,6 +234,25 @@ class SessionOptions:
                     f"counted; give ChatModel its price: prices={{{model!r}: Price(tokens_in, tokens_out)}} "
                     f"(of a million tokens; 0.0 where they are free)"
                 )
+
+
+def check_options(policy: Any, guessers: Any, options: Mapping[str, Any], *, besides: Iterable[str] = ()) -> None:
+    """Check what a wrapper is to be made with, before its environment is there.
+
+    Args:
+        policy: The policy.
+        guessers: The guessers.
+        options: The other options, by name.
+        besides: The names of options that are checked elsewhere.
+
+    Raises:
+        InvalidConfiguration: There is no such option, or one has the wrong kind of value or is out of range.
+    """
+    known = {field.name for field in dataclasses.fields(SessionOptions)} | set(besides)
+    if unknown := sorted(options.keys() - known):
+        raise InvalidConfiguration(f"there is no option {unknown[0]!r}; there are {', '.join(sorted(known))}")
+    given = {name: value for name, value in options.items() if name not in besides}
+    SessionOptions(policy=policy, guessers=guessers, **given).agent()
 
 
 def _check_mapping(what: str, given: object) -> None:

@@ -1,4 +1,4 @@
-"""The state outside an environment that its steps may use: global random generators, classes and modules.
+"""The state outside an environment that its steps may use: global random generators, settings, classes and modules.
 
 Forks share this state, so an environment whose steps change it cannot be speculated on.
 """
@@ -21,6 +21,7 @@ from spec_envs.call_env import CallEnv
 from spec_envs.forking import own_fork
 from spec_envs.functions import contents_of
 from spec_envs.global_generators import GlobalGenerators
+from spec_envs.wrappers.speculation.process_state import ProcessState
 
 #: Of one attribute of a class or module, and of the environment when its classes are looked for.
 _MOST_OBJECTS = 1000
@@ -38,7 +39,7 @@ class Outside:
     """
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
-        self._generators = GlobalGenerators()
+        self._generators, self._process = GlobalGenerators(), ProcessState()
         self._env = env
         self._modules = sorted(_modules_of(env))
         self._shared, self._attributes = _looked_at(self._modules), _attributes_of(env)
@@ -51,6 +52,9 @@ class Outside:
         moved = self._generators.moved()
         if moved is not None:
             return f"its steps draw from the global generator {moved}; use self.np_random"
+        setting = self._process.change()
+        if setting is not None:
+            return f"its steps change {setting}, which all of the program shares"
         name = _first_difference(self._shared, _looked_at(self._modules))
         if name is not None:
             return f"its steps change {name}, which is shared by all environments; keep it in the environment"
@@ -60,18 +64,24 @@ class Outside:
         return None
 
     @property
-    def is_drawn_from(self) -> bool:
-        """Whether a global generator has moved."""
-        return self._generators.moved() is not None
+    def can_be_restored(self) -> bool:
+        """Whether a global generator has moved, or a setting of the process has changed."""
+        return self._generators.moved() is not None or self._process.change() is not None
 
     def restore(self) -> None:
-        """Set the global generators back."""
+        """Set the global generators and the settings of the process back."""
         self._generators.restore()
+        self._process.restore()
 
 
 def is_ours(env: gym.Env[Any, Any]) -> bool:
     """Whether every layer of ``env`` is of a library whose classes and modules are not looked at."""
-    return all(type(layer).__module__.partition(".")[0] in FOREIGN for layer in layers_in(env))
+    return all(is_foreign(type(layer)) for layer in layers_in(env))
+
+
+def is_foreign(thing: Any) -> bool:
+    """Whether a class or a function is of a library whose classes and modules are not looked at."""
+    return str(getattr(thing, "__module__", None)).partition(".")[0] in FOREIGN
 
 
 def layers_in(env: gym.Env[Any, Any]) -> Iterator[gym.Env[Any, Any]]:

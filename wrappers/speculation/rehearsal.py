@@ -14,6 +14,7 @@ from spec_envs.actions import allowed_action, sampling_copy
 from spec_envs.errors import NotForkable
 from spec_envs.forking import difference, fork
 from spec_envs.values import key_of, own_copy
+from spec_envs.wrappers.speculation.contexts import run_apart
 from spec_envs.wrappers.speculation.outside import Outside
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition
 
@@ -43,8 +44,11 @@ def rehearse(env: AnyEnv, begun: Transition, budget_s: float | None = None) -> b
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they are the user's to see when the episode makes that step
-            reason, complete = _tried(env, begun, BUDGET_S if budget_s is None else budget_s)
+            limit_s = BUDGET_S if budget_s is None else budget_s
+            (reason, complete), variable = run_apart(lambda: _tried(env, begun, limit_s))
         reason = outside.change() or reason
+        if variable is not None:
+            reason = f"its steps set the context variable {variable!r}; keep it in the environment"
     finally:
         outside.restore()
     if reason is not None:

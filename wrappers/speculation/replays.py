@@ -4,6 +4,7 @@ No call is made for that. It shows what the steps of forks change that the episo
 function of its state and its responses.
 """
 
+import contextvars
 import dataclasses
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
@@ -46,7 +47,7 @@ class Replay(NamedTuple):
         unwrapped.answer_with(script)
         outcome: Outcome
         try:
-            outcome = Outcome.of(self.method(twin))
+            outcome = Outcome.of(contextvars.copy_context().run(self.method, twin))
         except (Exception, CallPending) as error:
             outcome = Outcome.of(error)
         return outcome if script.pending is None else Outcome.of(script.pending)
@@ -81,7 +82,7 @@ def change_by(env: AnyEnv, run: Callable[[], object]) -> str | None:
     """What ``run``, which steps forks of ``env``, changes outside of them, and what to do; ``None`` if nothing.
 
     Other threads may change something while it runs: a change counts that is there each time, and not without it.
-    Global generators are then set back.
+    Global generators and settings of the process are then set back.
     """
     reason, first = None, None
     for _ in range(_TIMES):
@@ -94,7 +95,7 @@ def change_by(env: AnyEnv, run: Callable[[], object]) -> str | None:
     if all(Outside(env).change() is not None for _ in range(_TIMES)):
         return None
     assert first is not None
-    if first.is_drawn_from:
+    if first.can_be_restored:
         first.restore()
     return reason
 

@@ -25,6 +25,7 @@ from spec_envs.wrappers.speculation.lifetime import Lifetime
 from spec_envs.wrappers.speculation.options import SessionOptions
 from spec_envs.wrappers.speculation.pacing import Pacing
 from spec_envs.wrappers.speculation.plain import PlainSteps
+from spec_envs.wrappers.speculation.reach import reasons_against
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.transitions import (
@@ -103,6 +104,10 @@ class Session(Lifetime):
         self.answer_plainly = self.pacing.asking(self.plain.answer)
         self._are_steps_quick, self._stepped_s = False, math.inf  # whether they may be made on the event loop
         self._turn(self._ahead if guard is None else guard.mode is Mode.AHEAD)
+        if limits.max_inflight and not self.trust.is_plain:
+            called = [(name, each) for name, each in ((POLICY, options.policy), *handlers.items()) if each is not None]
+            for reason in reasons_against(env, called, on_threads=options.runs_on_threads):
+                warnings.warn(reason, RuntimeWarning, stacklevel=4)
         self._lending = Lending()
         self.verifying = Verifying(self.driver)
         self.last: Transition | None = None

@@ -1,10 +1,12 @@
 """How the proxy sees a tool: its name, how it is called ahead of time, and how its results are read."""
 
 import dataclasses
+import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from spec_envs.conversation import ToolResult, from_chat
+from spec_envs.errors import InvalidConfiguration
 
 
 def qualified(server: str, name: str) -> str:
@@ -43,3 +45,26 @@ class Port:
             return content
         (result,) = from_chat([{"role": "tool", "content": content}]).events
         return result.content if isinstance(result, ToolResult) else content
+
+
+def port_of(tool: str, port: Port | Callable[..., Awaitable[Any]]) -> Port:
+    """``port``, or a port that calls the coroutine function ``port`` with the arguments by name.
+
+    Raises:
+        InvalidConfiguration: ``tool`` is no name, or ``port`` is neither; when it is called, that it is no coroutine
+            function.
+    """
+    if not isinstance(tool, str) or not tool:
+        raise InvalidConfiguration(f"a tool is named by a text, not by {tool!r:.80}")
+    if isinstance(port, Port):
+        return port
+    if not callable(port):
+        raise InvalidConfiguration(f"the tool {tool!r} must be a coroutine function or a Port, not {port!r:.80}")
+
+    async def execute(arguments: dict[str, Any], context: Any) -> Any:
+        result: Any = port(**arguments)
+        if not inspect.isawaitable(result):
+            raise InvalidConfiguration(f"the tool {tool!r} must be a coroutine function, and returned {result!r:.80}")
+        return await result
+
+    return Port(execute=execute, source=port, takes_context=False)

@@ -24,7 +24,7 @@ from spec_envs.wrappers.tools.estimates import ToolEstimates
 from spec_envs.wrappers.tools.limits import ToolLimits
 from spec_envs.wrappers.tools.machine import Machine
 from spec_envs.wrappers.tools.open_calls import OpenCall
-from spec_envs.wrappers.tools.ports import Port
+from spec_envs.wrappers.tools.ports import Port, port_of
 from spec_envs.wrappers.tools.rules import UNLISTED, ToolRule, ToolRules
 from spec_envs.wrappers.tools.runs import AgentRun
 from spec_envs.wrappers.tools.telemetry import ToolSpans
@@ -35,6 +35,11 @@ __all__ = ["SpeculativeTools", "ToolRun"]
 _current: contextvars.ContextVar[Mapping[SpeculativeTools, ToolRun]] = contextvars.ContextVar(
     "spec_envs_tool_runs", default=MappingProxyType({})
 )
+
+
+def _check(name: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise InvalidConfiguration(f"{name} must be a {kind.__name__}, not {value!r:.80}")
 
 
 class ToolRun(NotPicklable):
@@ -69,10 +74,12 @@ class ToolRun(NotPicklable):
 
     def heard(self, text: str) -> None:
         """Record that the user said ``text``."""
+        _check("text", text, str)
         self.tools._record(self, UserMessage(text))
 
     def said(self, text: str) -> None:
         """Record that the agent said ``text`` to the user."""
+        _check("text", text, str)
         self.tools._record(self, AssistantMessage(text))
 
 
@@ -144,11 +151,12 @@ class SpeculativeTools(NotPicklable):
             ahead: Whether the tool can be called ahead of time at all; the rules say whether it may be.
 
         Raises:
-            InvalidConfiguration: A tool of another source has this name; their results would be mixed up.
+            InvalidConfiguration: A tool of another source has this name; their results would be mixed up. Or an
+                argument is of another type.
         """
-        if not isinstance(port, Port):
-            function = port
-            port = Port(execute=lambda arguments, context: function(**arguments), source=function, takes_context=False)
+        port = port_of(tool, port)
+        if schema is not None:
+            _check("schema", schema, Tool)
         known = self._driver.ports.get(tool)
         if known is not None and known.source is not port.source:
             raise InvalidConfiguration(
@@ -173,6 +181,7 @@ class SpeculativeTools(NotPicklable):
 
     def describe(self, schema: Tool) -> None:
         """Show guessers ``schema`` for the tool of that name."""
+        _check("schema", schema, Tool)
         self._driver.schemas[schema.name] = schema
 
     def trust(self, tool: str, *, read_only: bool) -> None:
@@ -298,6 +307,8 @@ class SpeculativeTools(NotPicklable):
     def open_run(self, message: str | None = None, *, context: Any = None) -> ToolRun:
         """Begin an agent run for ``open``; it ends by ``close_run``, and the guesser does not learn from it."""
         self._entered()
+        if message is not None:
+            _check("message", message, str)
         events = () if message is None else (UserMessage(message),)
         state = self._machine.open_run(events)
         run = ToolRun(self, state, context)

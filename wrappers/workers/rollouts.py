@@ -11,6 +11,7 @@ from spec_envs.checks import check_env_factory, check_seeds, choice, integer_or_
 from spec_envs.errors import EpisodeFailed, InvalidConfiguration
 from spec_envs.guesses import Guesser
 from spec_envs.wrappers.runtimes.blocking import check_made_anew
+from spec_envs.wrappers.speculation.options import check_options
 from spec_envs.wrappers.speculation.transitions import AnyEnv
 from spec_envs.wrappers.workers.crew import Crew, Here
 from spec_envs.wrappers.workers.permits import SharedLimit
@@ -75,6 +76,7 @@ def rollouts(
     max_steps = integer_or_none("max_steps", max_steps, least=1)
     runtime = options.get("runtime", "threads")
     check_made_anew(runtime, "episode")
+    check_options(policy, guessers, options, besides=("runtime",))
     seeds = check_seeds(seeds)
     _check_shared(shared_limits, ray, runtime)
     plan = Plan(env_factory, policy, guessers, learning, max_steps, options)

@@ -729,9 +729,24 @@ def test_bad_input():
         async with SpeculativeTools({}, NGramGuesser()) as tools:
             tools.add("read", asyncio.sleep, schema=Tool("read"))
             tools.add("read", asyncio.sleep)
+            for add, message in (
+                (lambda: tools.add(3, asyncio.sleep), "named by a text, not by 3"),  # type: ignore[arg-type]
+                (lambda: tools.add("look", 3), "'look' must be a coroutine function or a Port, not 3"),  # type: ignore[arg-type]
+                (lambda: tools.add("look", asyncio.sleep, schema={"name": "look"}), "schema must be a Tool"),  # type: ignore[arg-type]
+                (lambda: tools.describe("look"), "schema must be a Tool, not 'look'"),  # type: ignore[arg-type]
+                (lambda: tools.open_run(3), "message must be a str, not 3"),  # type: ignore[arg-type]
+            ):
+                with pytest.raises(InvalidConfiguration, match=message):
+                    add()
+            tools.add("plain", lambda number: number)
+            with pytest.raises(InvalidConfiguration, match="'plain' must be a coroutine function, and returned 4"):
+                await tools.call("plain", {"number": 4})
+            tools.remove("plain")
             with pytest.raises(InvalidConfiguration, match="a tool of another source has the name 'read'"):
                 tools.add("read", asyncio.wait_for)
             async with tools.run() as each:
+                with pytest.raises(InvalidConfiguration, match="text must be a str, not 5"):
+                    each.heard(5)  # type: ignore[arg-type]
                 with pytest.raises(InvalidConfiguration, match="arguments of 'read' must be JSON data"):
                     await tools.call("read", {"delay": {1}})
                 await tools.call("read", {"delay": 0})

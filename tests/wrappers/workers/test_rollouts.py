@@ -96,6 +96,8 @@ class TestHere:
             ({"make": "SpecChess-v0"}, "env_factory must be a callable .*, not 'SpecChess-v0'"),
             ({"jobs": 0}, "jobs must be None or an integer of at least 1, not 0"),
             ({"learning": "x"}, "learning must be"),
+            ({"infligth": 3}, "there is no option 'infligth'"),
+            ({"k": 0}, "k must be an integer of at least 1, not 0"),
             ({"seeds": 3}, "seeds must be an iterable of integers"),
             ({"max_steps": 0}, "max_steps must be"),
             ({"runtime": SimulationRuntime()}, "runtime must be a name, or a callable"),
