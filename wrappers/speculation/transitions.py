@@ -74,11 +74,9 @@ def stepping(action: Any) -> Method:
     """Return a function that steps an environment with a copy of ``action`` and returns the transition."""
 
     def method(env: AnyEnv) -> Transition:
-        result: Any = env.step(own_copy(action))
-        if type(result) is not tuple or len(result) != len(
-            Transition._fields
-        ):  # asked of every step, so without a call
-            result = step_parts(env, result)
+        result = env.step(own_copy(action))
+        if type(result) is not tuple or len(result) != 5:  # asked here, because it is asked in every step
+            return Transition(*step_parts(env, result))
         return Transition(*result)
 
     return method
