@@ -158,6 +158,11 @@ class SessionOptions:
 
     @property
     def _is_on_the_wall_clock(self) -> bool:
+        return self.runs_on_threads
+
+    @property
+    def runs_on_threads(self) -> bool:
+        """Whether policy and handlers are called on worker threads, if they are plain functions."""
         return self.runtime == "threads" or isinstance(self.runtime, (ThreadRuntime, AsyncioRuntime))
 
     def known(self, env: AnyEnv, *, guarded: bool) -> Estimates:

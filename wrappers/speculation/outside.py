@@ -76,7 +76,12 @@ class Outside:
 
 def is_ours(env: gym.Env[Any, Any]) -> bool:
     """Whether every layer of ``env`` is of a library whose classes and modules are not looked at."""
-    return all(type(layer).__module__.partition(".")[0] in FOREIGN for layer in layers_in(env))
+    return all(is_foreign(type(layer)) for layer in layers_in(env))
+
+
+def is_foreign(thing: Any) -> bool:
+    """Whether a class or a function is of a library whose classes and modules are not looked at."""
+    return str(getattr(thing, "__module__", None)).partition(".")[0] in FOREIGN
 
 
 def layers_in(env: gym.Env[Any, Any]) -> Iterator[gym.Env[Any, Any]]:

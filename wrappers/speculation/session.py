@@ -25,6 +25,8 @@ from spec_envs.wrappers.speculation.lifetime import Lifetime
 from spec_envs.wrappers.speculation.options import SessionOptions
 from spec_envs.wrappers.speculation.pacing import Pacing
 from spec_envs.wrappers.speculation.plain import PlainSteps
+from spec_envs.wrappers.speculation.policy_state import LOOK_AFTER, PolicyState
+from spec_envs.wrappers.speculation.reach import reasons_against
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.transitions import (
@@ -96,6 +98,8 @@ class Session(Lifetime):
         # On an event loop, only the tree keeps to what handlers can take.
         self._can_turn_plain = not on_forks or quotas.keys().isdisjoint((POLICY, STEP, *handlers))
         self._ahead = limits.max_inflight > 0 or limits.paces
+        is_shared = self._ahead and self.agent.stateful is None  # the policy, by calls ahead of time
+        self._policy_state, self._num_decisions = PolicyState(options.policy if is_shared else None), 0
         self.pacing = Pacing(runtime, self._ledger, guard)
         self.driver = Driver(make_tree, runtime, self.handler, options.all_guessers(), options.k, self._ledger)
         keep = None if guard is None else self.driver.guessing.keep
@@ -103,6 +107,10 @@ class Session(Lifetime):
         self.answer_plainly = self.pacing.asking(self.plain.answer)
         self._are_steps_quick, self._stepped_s = False, math.inf  # whether they may be made on the event loop
         self._turn(self._ahead if guard is None else guard.mode is Mode.AHEAD)
+        if limits.max_inflight and not self.trust.is_plain:
+            called = [(name, each) for name, each in ((POLICY, options.policy), *handlers.items()) if each is not None]
+            for reason in reasons_against(env, called, on_threads=options.runs_on_threads):
+                warnings.warn(reason, RuntimeWarning, stacklevel=4)
         self._lending = Lending()
         self.verifying = Verifying(self.driver)
         self.last: Transition | None = None
@@ -243,6 +251,9 @@ class Session(Lifetime):
     def take_decision(self, decision: Any) -> Any:
         """Keep the policy's ``decision`` for the next step, and return its action as the user may have it."""
         self._acted = decision
+        self._num_decisions += 1
+        if self._num_decisions in LOOK_AFTER:
+            self._policy_state.look()
         return own_copy(action_of(decision))
 
     def begin_step(self, root: Deciding, action: Any) -> None:

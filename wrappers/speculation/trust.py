@@ -90,8 +90,9 @@ class Trust:
             self._rehearsal = "passed" if complete else "too slow"
             self._must_rehearse = False
         if self.steps is not None and self._prove_every and not self._is_watched:
-            self.steps.watch(env)
             self._is_watched = True
+            if not is_ours(env):
+                self.steps.watch(env)
 
     def change_by(self, replay: Replay) -> str | None:
         """What a step changes outside of the environment, where it is the turn of a proof; ``None`` if nothing.

@@ -15,7 +15,7 @@ from typing import Any
 import gymnasium as gym
 
 from spec_envs.immutable import ATOMS
-from spec_envs.wrappers.speculation.outside import FOREIGN, kinds_of, layers_in
+from spec_envs.wrappers.speculation.outside import is_foreign, kinds_of, layers_in
 
 #: Kinds whose length changes where they are used as a record of steps. (A dict or a set that grows may be a cache.)
 _LISTS = (list, collections.deque, bytearray, array.array)
@@ -36,7 +36,7 @@ class Watch:
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         of_layers = [kind for layer in layers_in(env) for kind in type(layer).__mro__]
-        kinds = [kind for kind in dict.fromkeys((*of_layers, *kinds_of(env))) if not _is_foreign(kind)]
+        kinds = [kind for kind in dict.fromkeys((*of_layers, *kinds_of(env))) if not is_foreign(kind)]
         self._places = tuple({(id(place[0]), place[1]): place for place in _places(kinds)}.values())
         self._looks = tuple((variables.get, name) for variables, name, _ in self._places)
 
@@ -58,10 +58,6 @@ def _mark(value: Any) -> Any:
     return (id(value), len(value)) if isinstance(value, _LISTS) else id(value)
 
 
-def _is_foreign(thing: Any) -> bool:
-    return str(getattr(thing, "__module__", None)).partition(".")[0] in FOREIGN
-
-
 def _places(kinds: Iterable[type]) -> Iterator[_Place]:
     """The variables that the methods of ``kinds``, and the functions and classes that they name, can change."""
     todo: collections.deque[Any] = collections.deque(kinds)
@@ -80,14 +76,14 @@ def _places(kinds: Iterable[type]) -> Iterator[_Place]:
             own = [(code, thing.__globals__) for code in _codes_in(thing.__code__)]
             codes += own
             named = (variables.get(name) for code, variables in own for name in code.co_names)
-            todo += [each for each in named if isinstance(each, (type, types.FunctionType)) and not _is_foreign(each)]
+            todo += [each for each in named if isinstance(each, (type, types.FunctionType)) and not is_foreign(each)]
     for code, variables in codes:
         yield from _changed_by(code, variables, found_kinds)
 
 
 def _functions_in(held: Any) -> list[types.FunctionType]:
     parts = (held, *(getattr(held, name, None) for name in ("__func__", "fget", "fset", "func", "__wrapped__")))
-    return [each for each in parts if isinstance(each, types.FunctionType) and not _is_foreign(each)]
+    return [each for each in parts if isinstance(each, types.FunctionType) and not is_foreign(each)]
 
 
 def _codes_in(code: types.CodeType) -> Iterator[types.CodeType]:

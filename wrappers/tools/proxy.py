@@ -199,6 +199,10 @@ class SpeculativeTools(NotPicklable):
         if not self._rules.is_known(tool):
             self._rules.hint(tool, UNLISTED)
 
+    def rule_of(self, tool: str) -> ToolRule:
+        """The rule of ``tool``, declared or hinted at; that of a ``WRITE`` if there is none."""
+        return self._rules[tool]
+
     def doubt(self, tool: str, *, touches_all: bool) -> None:
         """Have calls of ``tool``, a ``WRITE``, make all results stale, in place of what is declared; or no more."""
         self._rules.doubt(tool, touches_all=touches_all)
