@@ -69,6 +69,8 @@ class Server:
         self._closing = False
         self._failure: str | None = None  # why the server could not be started the last time
         self._number = 0
+        #: How often the server has ended.
+        self.num_ends = 0
 
     async def start(self) -> None:
         """Connect to the server; ``InvalidConfiguration`` if the server cannot be reached."""
@@ -136,6 +138,7 @@ class Server:
 
     def _ended(self, channel: Channel, why: str = "") -> None:
         """The server is gone: requests that wait for an answer get an error."""
+        self.num_ends += 1
         if self._channel is channel:
             self._channel = None
         if self._newest is channel:
@@ -231,6 +234,11 @@ class Server:
             return await answer
         finally:
             self.leave(message["id"])
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether there is no connection to the server."""
+        return self._channel is None
 
     @property
     def is_asked(self) -> bool:

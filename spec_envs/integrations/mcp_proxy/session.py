@@ -185,10 +185,28 @@ class Session:
     def _execute(self, server: Server, own: Message, line: bytes | None, call: ClientCall | None) -> None:
         """Have the server answer a call."""
         self._calls[own["id"]] = functools.partial(self._give_up, server, own["id"], call)
-        server.ask(own, line, functools.partial(self._answered, call))
+        server.ask(own, line, functools.partial(self._answered_or_ended, server, own, line, call))
         if call is not None:
             with self._unharmed():
                 call.sent()
+
+    def _answered_or_ended(
+        self,
+        server: Server,
+        own: Message,
+        own_line: bytes | None,
+        call: ClientCall | None,
+        answer: Message,
+        line: bytes | None,
+    ) -> None:
+        """The server has answered a call, or has ended. If a call ahead of time may be why, the call is made anew."""
+        is_harmed = False
+        with self._unharmed():
+            is_harmed = "error" in answer and server.is_gone and self._ahead.has_harmed(server, own)
+        if is_harmed:
+            server.ask(own, own_line, functools.partial(self._answered, call))
+        else:
+            self._answered(call, answer, line)
 
     def _answered(self, call: ClientCall | None, answer: Message, line: bytes | None) -> None:
         self._to_client(answer, line)
