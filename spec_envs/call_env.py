@@ -84,8 +84,8 @@ class CallEnv(gym.Env[ObsType, ActType]):
             own, or ``owned`` has another name.
 
     Forking:
-        ``fork()`` shares every attribute named in ``shared_on_fork``, and every immutable one; it copies the rest. Spaces
-        are shared, unless the code of the class samples from them.
+        ``fork()`` shares every attribute named in ``shared_on_fork``, and every immutable one; it copies the rest.
+        Spaces are shared, unless the code of the class samples from them.
         Handlers are shared by all forks; those with a ``close`` method that are named in ``owned`` are closed with the
         last fork that uses them: when that is closed, or is dropped and collected.
     """
