@@ -80,8 +80,10 @@ class _Cell(string.Formatter):
             return 0, field_name
 
     def format_field(self, value: Any, format_spec: str) -> Any:
-        """The figure as text."""
-        return "-" if value is None else value if isinstance(value, str) else super().format_field(value, format_spec)
+        """The figure as text; the format ``yes`` is that of ``yes_or_no``."""
+        if value is None or isinstance(value, str):
+            return "-" if value is None else value
+        return yes_or_no(value) if format_spec == "yes" else super().format_field(value, format_spec)
 
 
 def table_of(
@@ -198,6 +200,17 @@ def percent(share: float | None, digits: int = 1) -> str:
     return "-" if share is None else f"{share:.{digits}%}"
 
 
+def yes_or_no(share: float | None) -> str:
+    """Whether something holds in all episodes, such as that they were lossless; "-" where nobody has looked.
+
+    Args:
+        share: The share of the episodes in which it holds, between 0 and 1.
+    """
+    if share is None:
+        return "-"
+    return "yes" if share == 1 else "no" if share == 0 else f"no: only {share:.1%}"
+
+
 def outcomes(counts: Mapping[str, float]) -> str:
     """How often each outcome occurred, without those that did not."""
     shown = {
@@ -226,9 +239,11 @@ def mean_of_rows(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def tokens_text(mean: Mapping[str, Any]) -> str:
     """What runs cost in tokens, in a sentence; ``mean`` is their mean, by ``mean_of_rows``."""
+    if mean.get("tokens_full") is None:
+        return "Tokens: unknown, as no call tells what it used."
     return (
         f"Tokens, relative to no speculation: x{mean['tokens_partial']:.2f}, or x{mean['tokens_full']:.2f} with "
-        f"cancelled calls charged in full, in the mean of the runs; x{mean.get('tokens_pooled', 1.0):.2f} of all runs "
+        f"cancelled calls charged in full, in the mean of the runs; x{mean['tokens_pooled']:.2f} of all runs "
         f"together, in full."
     )
 

@@ -64,6 +64,9 @@ class DecoratedHandler:
         inner: The handler to decorate.
         around: ``around(inner, query, cancel) -> response``.
 
+    Attributes:
+        inner: The handler inside.
+
     Raises:
         InvalidConfiguration: ``inner`` is a coroutine function, and ``around`` is not; or one cannot be called so.
     """
@@ -81,7 +84,7 @@ class DecoratedHandler:
         self.is_async = is_async(inner)
         if self.is_async and not is_async(around):
             raise InvalidConfiguration(f"{inner!r} is a coroutine function, so its decorator must be one too")
-        self._inner = inner
+        self.inner = inner
         self._around = around
         handler = as_handler(inner)
         self._handler = functools.partial(_awaited, handler) if is_async(around) and not self.is_async else handler
@@ -112,7 +115,7 @@ class DecoratedHandler:
 
     def close(self) -> None:
         """Close the inner handler, if it has ``close``."""
-        close = getattr(self._inner, "close", None)
+        close = getattr(self.inner, "close", None)
         if close is not None:
             close()
 

@@ -255,10 +255,10 @@ _COLUMNS = {
     "game": "{game}",
     "saved": "{saved:.1%}",
     "hit rate": "{hit_rate:.1%}",
-    "tokens full": "x{tokens_full:.2f}",
     "tokens partial": "x{tokens_partial:.2f}",
+    "tokens full": "x{tokens_full:.2f}",
     **{outcome: f"{{calls[{outcome}]:.4g}}" for outcome in ("committed", "wasted", "cancelled", "failed")},
-    "lossless": "{lossless:.3g}",
+    "lossless": "{lossless:yes}",
 }
 
 

@@ -25,6 +25,7 @@ from spec_envs.wrappers.speculation.lifetime import Lifetime
 from spec_envs.wrappers.speculation.options import SessionOptions
 from spec_envs.wrappers.speculation.pacing import Pacing
 from spec_envs.wrappers.speculation.plain import PlainSteps
+from spec_envs.wrappers.speculation.policy_state import LOOK_AFTER, PolicyState
 from spec_envs.wrappers.speculation.reach import reasons_against
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Trace
@@ -97,6 +98,8 @@ class Session(Lifetime):
         # On an event loop, only the tree keeps to what handlers can take.
         self._can_turn_plain = not on_forks or quotas.keys().isdisjoint((POLICY, STEP, *handlers))
         self._ahead = limits.max_inflight > 0 or limits.paces
+        is_shared = self._ahead and self.agent.stateful is None  # the policy, by calls ahead of time
+        self._policy_state, self._num_decisions = PolicyState(options.policy if is_shared else None), 0
         self.pacing = Pacing(runtime, self._ledger, guard)
         self.driver = Driver(make_tree, runtime, self.handler, options.all_guessers(), options.k, self._ledger)
         keep = None if guard is None else self.driver.guessing.keep
@@ -248,6 +251,9 @@ class Session(Lifetime):
     def take_decision(self, decision: Any) -> Any:
         """Keep the policy's ``decision`` for the next step, and return its action as the user may have it."""
         self._acted = decision
+        self._num_decisions += 1
+        if self._num_decisions in LOOK_AFTER:
+            self._policy_state.look()
         return own_copy(action_of(decision))
 
     def begin_step(self, root: Deciding, action: Any) -> None:

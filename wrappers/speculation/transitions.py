@@ -72,7 +72,14 @@ def resetting(seed: int | None, options: dict[str, Any] | None) -> Method:
 
 def stepping(action: Any) -> Method:
     """Return a function that steps an environment with a copy of ``action`` and returns the transition."""
-    return lambda env: Transition(*step_parts(env, env.step(own_copy(action))))
+
+    def method(env: AnyEnv) -> Transition:
+        result = env.step(own_copy(action))
+        if type(result) is not tuple or len(result) != 5:  # asked here, because it is asked in every step
+            return Transition(*step_parts(env, result))
+        return Transition(*result)
+
+    return method
 
 
 def within(context: AbstractContextManager[Any], method: Method) -> Method:
