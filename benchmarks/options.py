@@ -40,7 +40,6 @@ def setting(
     le: float | None = None,
     default_text: str | None = None,
     type: "click.ParamType[Any] | None" = None,  # as text: click had no generic types before 8.4
-    required: bool = False,
     flag: bool = False,
     bare: str | None = None,
 ) -> Any:
@@ -50,18 +49,17 @@ def setting(
     out.
 
     Args:
-        default: The default of both.
+        default: The default of both; ``dataclasses.MISSING`` where a value must be given.
         help: What the option means.
         ge: The least value that is allowed.
         gt: All values above this one are allowed.
         le: The greatest value that is allowed.
         default_text: How the help describes the default, where the value itself does not say it.
         type: The option's type, where the annotation does not say it, as for a file that must exist.
-        required: Whether the option must be given on the command line.
         flag: Whether it is an option without a value, for a field that is true or false.
         bare: The value of the option if it is given without one.
     """
-    kept = {"ge": ge, "gt": gt, "le": le, "help": help, "text": default_text, "type": type, "required": required}
+    kept = {"ge": ge, "gt": gt, "le": le, "help": help, "text": default_text, "type": type}
     return dataclasses.field(default=default, metadata=kept | {"flag": flag, "bare": bare})
 
 
@@ -324,14 +322,16 @@ def options_of(settings: type[Settings]) -> Callable[[Command], Command]:
 
 def _option(field: dataclasses.Field[Any], hint: Any) -> Callable[[Command], Command]:
     about, text = field.metadata, field.metadata["text"]
+    required = field.default is dataclasses.MISSING
     return click.option(
         f"--{field.name.replace('_', '-')}",
         is_flag=about["flag"],
         type=None if about["flag"] else about["type"] or _type_of(hint, about),
-        default=None if about["required"] else field.default,
-        show_default=text is None and not about["required"] and not about["flag"],
-        required=about["required"],
+        show_default=text is None and not required and not about["flag"],
+        required=required,
         help=about["help"] if text is None else f"{about['help']}  [default: {text}]",
+        # click takes any default, None as well, for a value that was given.
+        **({} if required else {"default": typing.cast("Any", field.default)}),
         **({} if about["bare"] is None else {"flag_value": about["bare"], "metavar": "[ADDRESS]"}),
     )
 

@@ -262,3 +262,20 @@ def test_every_help_is_in_whole_sentences(path: tuple[str, ...]) -> None:
     for option in command.params:
         if isinstance(option, click.Option):
             assert option.help and option.help.partition("  [default")[0].endswith("."), option.name
+
+
+def wanting() -> list[tuple[str, ...]]:
+    def of(path: tuple[str, ...]) -> click.Command:
+        command: click.Command = main
+        for name in path:
+            assert isinstance(command, click.Group)
+            command = command.commands[name]
+        return command
+
+    return [path for path in commands() if any(each.required for each in of(path).params)]
+
+
+@pytest.mark.parametrize("path", wanting(), ids=" ".join)
+def test_a_command_names_what_must_be_given(path: tuple[str, ...]) -> None:
+    result = run(*path)
+    assert result.exit_code == 2 and "Error: Missing " in result.stderr and "Traceback" not in result.output

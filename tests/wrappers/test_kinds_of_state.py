@@ -109,7 +109,8 @@ class Weak(Base):
         self.again = weakref.ref(self.point)
 
     def use(self, action):
-        self.again().x += 1
+        again: Any = self.again()
+        again.x += 1
         return self.point.x
 
 
@@ -142,7 +143,7 @@ class Named:
 
 
 class Descriptor(Base):
-    number = Named()
+    number: Any = Named()
 
     def use(self, action):
         self.number = self.number + 1

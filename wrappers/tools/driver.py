@@ -20,7 +20,7 @@ from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.runtimes.base import Job, contained
 from spec_envs.wrappers.tools.calls import AgentCall, Execution, ExecutionState
 from spec_envs.wrappers.tools.machine import Machine, Stop
-from spec_envs.wrappers.tools.ports import Port
+from spec_envs.wrappers.tools.ports import Port, outcome
 from spec_envs.wrappers.tools.runs import AgentRun, PredictedCall
 from spec_envs.wrappers.tools.telemetry import ToolSpans
 from spec_envs.wrappers.tools.tracing import ToolTracing
@@ -99,6 +99,11 @@ class ToolDriver:
                 self._told.add(kind)
                 warnings.warn(f"{message}; this is told once", RuntimeWarning, stacklevel=4)
 
+    def tell_of_rules(self, problems: Sequence[str]) -> None:
+        """Warn, the next time, that rules of tools have these ``problems``."""
+        if problems:
+            self._to_tell["rules"] = "; ".join(problems)
+
     def began(self, execution: Execution) -> None:
         """The tool of ``execution`` gets the call now."""
         now = self.runtime.now()
@@ -172,7 +177,7 @@ class ToolDriver:
 
         async def execute(cancel: CancelToken) -> Any:
             self.began(execution)
-            return await port.execute(own_copy(dict(execution.call.arguments)), context)
+            return await outcome(port.execute(own_copy(dict(execution.call.arguments)), context))
 
         def deliver(value: Any, error: BaseException | None) -> None:
             del self._tokens[execution]

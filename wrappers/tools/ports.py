@@ -7,6 +7,7 @@ from typing import Any
 
 from spec_envs.conversation import ToolResult, from_chat
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.handling import is_async
 
 
 def qualified(server: str, name: str) -> str:
@@ -47,12 +48,16 @@ class Port:
         return result.content if isinstance(result, ToolResult) else content
 
 
+async def outcome(value: Any) -> Any:
+    """``value``, awaited if it can be: a tool that turns out to be plain has been carried out, and gets no error."""
+    return await value if inspect.isawaitable(value) else value
+
+
 def port_of(tool: str, port: Port | Callable[..., Awaitable[Any]]) -> Port:
     """``port``, or a port that calls the coroutine function ``port`` with the arguments by name.
 
     Raises:
-        InvalidConfiguration: ``tool`` is no name, or ``port`` is neither; when it is called, that it is no coroutine
-            function.
+        InvalidConfiguration: ``tool`` is no name, or ``port`` is neither. What a lambda returns is not known before.
     """
     if not isinstance(tool, str) or not tool:
         raise InvalidConfiguration(f"a tool is named by a text, not by {tool!r:.80}")
@@ -60,11 +65,15 @@ def port_of(tool: str, port: Port | Callable[..., Awaitable[Any]]) -> Port:
         return port
     if not callable(port):
         raise InvalidConfiguration(f"the tool {tool!r} must be a coroutine function or a Port, not {port!r:.80}")
+    inner = inspect.unwrap(port)
+    if not is_async(port) and not is_async(inner) and getattr(inner, "__name__", "") != "<lambda>":
+        raise InvalidConfiguration(
+            f"the tool {tool!r} must be a coroutine function (async def) or a Port, and {port!r:.80} is a plain "
+            "function, which would hold up the agent while it works; add a coroutine function that calls it in a "
+            "thread: `return await asyncio.to_thread(function, ...)`"
+        )
 
     async def execute(arguments: dict[str, Any], context: Any) -> Any:
-        result: Any = port(**arguments)
-        if not inspect.isawaitable(result):
-            raise InvalidConfiguration(f"the tool {tool!r} must be a coroutine function, and returned {result!r:.80}")
-        return await result
+        return await outcome(port(**arguments))
 
     return Port(execute=execute, source=port, takes_context=False)

@@ -24,7 +24,7 @@ from spec_envs.wrappers.tools.estimates import ToolEstimates
 from spec_envs.wrappers.tools.limits import ToolLimits
 from spec_envs.wrappers.tools.machine import Machine
 from spec_envs.wrappers.tools.open_calls import OpenCall
-from spec_envs.wrappers.tools.ports import Port, port_of
+from spec_envs.wrappers.tools.ports import Port, outcome, port_of
 from spec_envs.wrappers.tools.rules import UNLISTED, ToolRule, ToolRules
 from spec_envs.wrappers.tools.runs import AgentRun
 from spec_envs.wrappers.tools.telemetry import ToolSpans
@@ -164,8 +164,7 @@ class SpeculativeTools(NotPicklable):
                 f"make one SpeculativeTools for each (they may share the guesser), or remove({tool!r}) first"
             )
         self._driver.ports[tool] = port
-        if port.server is not None:
-            self._rules.place(tool, port.server)
+        self._rules.place(tool, port.server)
         if schema is not None:
             self.describe(dataclasses.replace(schema, name=tool))
         (self._machine.tools.add if ahead else self._machine.tools.discard)(tool)
@@ -229,7 +228,7 @@ class SpeculativeTools(NotPicklable):
             The result of this call, or a copy of the result of an equal call.
 
         Raises:
-            InvalidConfiguration: There is no such tool, the arguments are not JSON data, or this is not the
+            InvalidConfiguration: There is no such tool, the arguments are no mapping of JSON data, or this is not the
                 proxy's event loop.
             EnvClosed: ``close()`` was called.
             Exception: Whatever the tool raises.
@@ -246,7 +245,7 @@ class SpeculativeTools(NotPicklable):
                 value = opened.take()
             else:
                 opened.began()
-                value = await execute()
+                value = await outcome(execute())
                 opened.returned(value)
         except Exception as error:
             opened.fail(error)
@@ -268,6 +267,10 @@ class SpeculativeTools(NotPicklable):
             known = ", ".join(self._driver.ports) or "none"
             raise InvalidConfiguration(f"there is no tool {tool!r}; known are {known}")
         state = None if run is None or run.is_over else run._state
+        if not isinstance(arguments, Mapping):
+            raise InvalidConfiguration(
+                f"arguments of {tool!r} must be a mapping from their names to JSON data, not {arguments!r:.80}"
+            )
         call, now = self._call(tool, arguments), self._driver.runtime.now()
         agent_call = self._machine.begin_call(state, call, now, fresh=fresh)
         return OpenCall(self._machine, self._driver, state, port, agent_call)
@@ -375,6 +378,7 @@ class SpeculativeTools(NotPicklable):
         """
         self._closed = True
         await self._driver.close()
+        self._driver.tell_of_rules(list(self._rules.misspelt()))
         self._driver.tell()
 
     async def __aenter__(self) -> Self:

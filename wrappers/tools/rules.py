@@ -1,7 +1,8 @@
 """Rules of tools: whether they may be called ahead of time, and which parts of the outside world they touch."""
 
 import dataclasses
-from collections.abc import Mapping, Set
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 from spec_envs.calls import Effect, check_effect, parts_named
 from spec_envs.checks import keep_booleans, keep_numbers
@@ -67,6 +68,10 @@ _UNDECLARED = ToolRule()
 UNLISTED = ToolRule(touches=frozenset())
 
 
+def _nearest(name: str, names: Sequence[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(name, names, 1, cutoff=0.8)), None)
+
+
 class ToolRules:
     """The rules of all tools, by ``server:name`` or else by name. Undeclared tools are ``WRITE``.
 
@@ -86,11 +91,33 @@ class ToolRules:
             self._declared[name] = ToolRule(effect=rule) if isinstance(rule, Effect) else rule
         self._hinted: dict[str, ToolRule] = {}
         self._servers: dict[str, str] = {}
+        self._placed: set[str] = set()
         self._unsure: set[str] = set()
 
-    def place(self, tool: str, server: str) -> None:
-        """``tool`` is of ``server``, by whose name it begins; "" for a server without a name."""
-        self._servers[tool] = server
+    def place(self, tool: str, server: str | None) -> None:
+        """``tool`` is of ``server``, by whose name it begins; see ``Port`` for "" and ``None``."""
+        self._placed.add(tool)
+        if server is not None:
+            self._servers[tool] = server
+
+    def misspelt(self) -> Iterator[str]:
+        """The names in the rules that look like slips, a sentence each: no tool has the name, but nearly."""
+        known = self._with_own_names(self._placed)
+        undeclared = sorted(self._with_own_names(tool for tool in self._placed if not self.is_known(tool)))
+        read = {part for rule in self._declared.values() if rule.may_run_ahead for part in rule.touches or ()} | known
+        touching_all = self._with_own_names(self._unsure)
+        for name, rule in self._declared.items():
+            if name not in known and (meant := _nearest(name, undeclared)):
+                yield f"{name!r} is declared, and there is no such tool (did you mean {meant!r}?)"
+            if rule.effect is not Effect.WRITE or name in touching_all:
+                continue
+            for part in sorted(rule.touches or ()):
+                if part not in read and (meant := _nearest(part, sorted(read))):
+                    yield f"{name!r} touches {part!r}, which nothing reads (did you mean {meant!r}?)"
+
+    def _with_own_names(self, tools: Iterable[str]) -> set[str]:
+        """The full names, and the names without that of the server."""
+        return {name for tool in tools for name in (tool, self._parts(tool)[1])}
 
     def _parts(self, tool: str) -> tuple[str, str]:
         """Return the names of the server and of the tool itself."""
