@@ -12,6 +12,7 @@ import contextlib
 import functools
 import inspect
 import os
+import types
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Self, TypeVar, cast
@@ -84,6 +85,7 @@ class CallEnv(gym.Env[ObsType, ActType]):
 
     Forking:
         ``fork()`` shares every attribute named in ``shared_on_fork``, and every immutable one; it copies the rest.
+        Spaces are shared, unless the code of the class samples from them.
         Handlers are shared by all forks; those with a ``close`` method that are named in ``owned`` are closed with the
         last fork that uses them: when that is closed, or is dropped and collected.
     """
@@ -184,6 +186,8 @@ class CallEnv(gym.Env[ObsType, ActType]):
             raise EnvClosed(f"{type(self).__name__} was closed and cannot be forked; make a new one")
         twin = object.__new__(type(self))
         changing = share_attributes(self, twin, _all_shared(self.shared_on_fork))
+        if draws_from_spaces(type(self)):  # type: ignore[arg-type]  # mypy thinks that a class is not hashable
+            changing += [("action_space", self.action_space), ("observation_space", self.observation_space)]
         if changing:
             copy_attributes(self, twin, changing)
         if (generator := self._np_random) is not None:
@@ -284,6 +288,20 @@ _SHARED_BY_ALL = frozenset(
         "_rng_snapshot",
     }
 )
+
+
+@functools.lru_cache(maxsize=1024)
+def draws_from_spaces(kind: type[CallEnv[Any, Any]]) -> bool:
+    """Whether the code of an environment samples from its own spaces, so that these are part of its state."""
+    names = {
+        name
+        for base in kind.__mro__
+        if base.__module__.partition(".")[0] not in ("spec_envs", "gymnasium", "builtins")
+        for function in vars(base).values()
+        if isinstance(function, types.FunctionType)
+        for name in function.__code__.co_names
+    }
+    return "sample" in names and not names.isdisjoint({"action_space", "observation_space"})
 
 
 @functools.lru_cache(maxsize=1024)

@@ -213,7 +213,7 @@ def test_what_shares_memory_is_refused(make, message):
 
 def test_an_environment_that_was_drawn_forks_on():
     pytest.importorskip("pygame")
-    env = gym.make("CartPole-v1", render_mode="rgb_array")
+    env: Any = gym.make("CartPole-v1", render_mode="rgb_array")
     env.reset(seed=0)
     before = env.render()
     twin = fork(env)

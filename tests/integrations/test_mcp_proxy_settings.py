@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,14 @@ def test_an_address_where_nobody_listens_is_named_and_no_traceback_is_shown(benc
     error: Any = json.loads(answer)["error"]["message"]
     assert "http://127.0.0.1:9/mcp" in error
     assert b"Traceback" not in said and b"127.0.0.1:9" in said
+
+
+def test_a_port_that_is_taken_is_named(bench):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = commands.run(*bench.command("--http", str(port)), cwd=ROOT)
+    assert done.returncode == 2 and f"cannot serve at 127.0.0.1:{port}" in done.stderr
+    assert "serving" not in done.stderr and not (bench.folder / "state").exists()
 
 
 # -- what people read ------------------------------------------------------------------------------------------------

@@ -156,7 +156,7 @@ class ShallowFork(Desk):
 
 
 class SamplesItsSpace(Desk):
-    """Draws from its action space, which forks share."""
+    """Draws from its action space, which forks of other environments share."""
 
     def begin(self):
         self.action_space = gym.spaces.Discrete(2, seed=5)
@@ -245,7 +245,6 @@ MISTAKES: dict[type[Desk], str] = {
     MutableDefault: "its steps change MutableDefault.after",
     SharedOnFork: "a step of a fork changes SharedOnFork.log, which the fork shares with its original",
     ShallowFork: "a step of a fork changes ShallowFork.log",
-    SamplesItsSpace: "a step of a fork changes SamplesItsSpace.action_space",
     GlobalDraws: "its steps draw from the global generator `random`",
     ForgetfulFork: "where a fork of it, with the same responses, returned .*leaves something out",
     PerThread: "its steps change PerThread.ticks",
@@ -379,6 +378,40 @@ def test_environments_that_keep_to_the_rules_are_proven_and_go_on(runtime: str) 
         statistics = env.statistics
         assert (statistics.rehearsal, statistics.proofs, statistics.proof_differences) == ("passed", 4, 0)
         assert statistics.divergences == 0 and statistics.stopped is None
+
+
+@pytest.mark.parametrize("guard", [False, True])
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_an_environment_that_samples_its_own_space_goes_on_as_in_the_plain_loop(runtime: str, guard: bool) -> None:
+    with wrapped(SamplesItsSpace(0.0 if runtime == "threads" else 1.0), runtime, guard=guard) as env:
+        assert episode(env, env.act) == episode(SamplesItsSpace(), act)
+        assert env.statistics.divergences == 0 and env.statistics.stopped is None
+
+
+class HeldByTheModule(Desk):
+    """The wrapper and the environment are variables of the module in which the environment is defined."""
+
+
+def test_a_wrapper_in_a_variable_of_the_module_is_no_change() -> None:
+    global WRAPPER, GUESSERS_HERE
+    GUESSERS_HERE = {"policy": Both(), "world": Learns()}
+    with make(HeldByTheModule(), with_latency(act, 0.0), guessers=GUESSERS_HERE, runtime="threads") as WRAPPER:
+        assert episode(WRAPPER, WRAPPER.act) == episode(Desk(), act)
+        assert WRAPPER.statistics.stopped is None
+
+
+class Learns(Both):
+    """A guesser that keeps what it has seen, on worker threads."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    def observe(self, call: Call, response: Any) -> None:
+        self.seen.append(response)
+
+
+WRAPPER: Any = None
+GUESSERS_HERE: dict[str, Any] = {}
 
 
 class GoesOn(Desk):

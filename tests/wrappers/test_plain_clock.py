@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import gymnasium as gym
@@ -117,7 +118,7 @@ def control(saved: float, half: float, *, waits: bool = False) -> Control:
         (Statistics(inside_s=72.0, sequential_s=10.0), "72 s: 7.2 times as long as plainly, against the calls' own"),
         (
             Statistics(inside_s=437.5, sequential_s=10.0, guard="ahead"),
-            "too few control steps to tell; 43.8 times as long as plainly",
+            "too few control or speculative steps to tell; 43.8 times as long as plainly",
         ),
         (
             Statistics(inside_s=30.0, sequential_s=10.0, control=control(-2.0, 0.5)),
@@ -133,8 +134,14 @@ def control(saved: float, half: float, *, waits: bool = False) -> Control:
         ),
         (
             Statistics(inside_s=30.0, sequential_s=10.0, control=control(0.0, 0.1)),
-            "cannot tell: -10.0% to +10.0% saved",
+            "cannot tell: -10.0% to +10.0% saved, by 10 control and 90 speculative steps of 100",
         ),
+        (
+            Statistics(inside_s=3.0, sequential_s=2.9, control=dataclasses.replace(control(0.0, 0.0), ahead_cycles=0)),
+            "as the plain loop, without any speculative step of 100",
+        ),
+        (Statistics(inside_s=0.02, environment_s=0.004, guard="warming"), "0.02 s: no calls yet"),
+        (Statistics(inside_s=0.02, environment_s=0.004), "0.02 s: no calls yet"),
         (
             Statistics(inside_s=30.0, sequential_s=10.0, control=control(0.0, 0.3, waits=True)),
             "3 times as long as plainly, against the calls' own durations (control is too noisy)",
@@ -143,3 +150,37 @@ def control(saved: float, half: float, *, waits: bool = False) -> Control:
 )
 def test_how_time_is_told(statistics: Statistics, told: str) -> None:
     assert told in str(statistics).splitlines()[0]
+
+
+def test_a_wrapper_that_was_only_reset_has_nothing_to_compare() -> None:
+    env = SpeculativeWrapper(Counting(), lambda observation: observation, runtime="simulation")
+    env.reset(seed=0)
+    env.close()
+    statistics = dataclasses.replace(env.statistics, inside_s=0.03, environment_s=0.004)
+    assert statistics.commits == 0 and (statistics.saved, statistics.saved_s, statistics.claimed_saved) == (0, 0, 0)
+    assert "%" not in str(statistics).splitlines()[0]
+
+
+@pytest.mark.parametrize("max_inflight", [0, 3])
+def test_the_last_error_of_a_call_is_told(max_inflight: int) -> None:
+    def policy(observation: int) -> int:
+        if observation == 2:
+            raise ConnectionError("the model is away")
+        return observation
+
+    env = SpeculativeWrapper(
+        Counting(),
+        policy,
+        runtime="simulation",
+        guessers={"policy": Knowing()},
+        limits=Limits(max_inflight=max_inflight),
+    )
+    observation = env.reset(seed=0)[0]
+    with pytest.raises(ConnectionError):
+        while True:
+            assert env.statistics.last_failure is None or max_inflight
+            observation = env.step(env.act(observation))[0]
+    env.close()
+    assert env.statistics.last_failure == "policy: ConnectionError('the model is away')"
+    (calls,) = (line for line in str(env.statistics).splitlines() if line.startswith("calls "))
+    assert "failed" in calls and "(the last one that failed: policy: ConnectionError('the model is away'))" in calls

@@ -5,16 +5,21 @@ from __future__ import annotations
 from spec_envs.wrappers.speculation.control import Control
 
 
-def sentence_of(control: Control | None, saved: float, *, has_guard: bool) -> str:
+def sentence_of(control: Control | None, saved: float, *, has_guard: bool, has_calls: bool) -> str:
     """Whether the episode was faster or slower than the plain loop, in words.
 
     Args:
         control: What plain cycles beside the others say, if there were enough.
         saved: Time saved against the calls' own durations.
         has_guard: Whether there are control cycles at all.
+        has_calls: Whether the episode has used any call.
     """
+    if not has_calls:
+        return "no calls yet, so there is nothing to compare with"
+    if control is not None and not control.ahead_cycles:
+        return f"as the plain loop, without any speculative step of {control.cycles}"
     if control is not None and not control.is_noisy:
-        where = f"{control.control_cycles} control steps of {control.cycles}"
+        where = f"{control.control_cycles} control and {control.ahead_cycles} speculative steps of {control.cycles}"
         if control.low <= 0 <= control.high:
             ends = f"{control.low:+.1%} to {control.high:+.1%} saved"
             return f"faster or slower than plain, cannot tell: {ends}, by {where}"
@@ -23,7 +28,7 @@ def sentence_of(control: Control | None, saved: float, *, has_guard: bool) -> st
     if control is not None:
         return f"{_compared(saved)}, {measure} (control is too noisy)"
     base = f"{saved:.1%} saved {measure}" if saved >= 0 else f"{_compared(saved)}, {measure}"
-    return f"too few control steps to tell; {base}" if has_guard else f"{base}; no control steps"
+    return f"too few control or speculative steps to tell; {base}" if has_guard else f"{base}; no control steps"
 
 
 def _compared(saved: float) -> str:

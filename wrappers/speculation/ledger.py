@@ -53,6 +53,7 @@ class Ledger:
         self._guessing: set[CancelToken] = set()
         self._guesses: collections.Counter[str] = collections.Counter()
         self._guess_errors: dict[str, str] = {}  # the first of each guesser
+        self._last_failure: str | None = None
         self._told: set[str] = set()
         self.has_news = False
         self._usage: dict[str, Usage] = collections.defaultdict(Usage)
@@ -103,6 +104,8 @@ class Ledger:
         if run.state is RunState.FAILED and not run.speculative:
             self.failed_s += run.ended_at - run.started_at
         error = error_text(run.error)
+        if run.state is RunState.FAILED:
+            self._last_failure = f"{run.call.handler}: {error}"
         self.trace.add(now, "end", run=run, outcome=run.state.value, error=error, usage=run.usage)
         if run.shadow_of is not None and run.state is RunState.DONE:
             self._shadow(now, run, run.shadow_of)
@@ -178,6 +181,7 @@ class Ledger:
         self.waited_s += ended_at - started_at
         self.failed_s += ended_at - started_at
         self._calls[RunState.FAILED] += 1
+        self._last_failure = f"{handler}: {error_text(error)}"
         for kind in ("all", "all_full"):
             self._usage[kind] += usage
         self.trace.add_played_in_vain(handler, started_at, ended_at, usage, query, error)
@@ -313,6 +317,7 @@ class Ledger:
                 "failed": calls[RunState.FAILED],
                 "open": len(self._open) + min(unused, num_alive),
             },
+            last_failure=self._last_failure,
             shared=counts["shared"],
             prefetched=counts["prefetched"],
             prefetch_used=counts["prefetch_used"],

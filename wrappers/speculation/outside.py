@@ -55,12 +55,12 @@ class Outside:
         setting = self._process.change()
         if setting is not None:
             return f"its steps change {setting}, which all of the program shares"
-        name = _first_difference(self._shared, _looked_at(self._modules))
-        if name is not None:
-            return f"its steps change {name}, which is shared by all environments; keep it in the environment"
         name = _first_difference(self._attributes, _attributes_of(self._env))
         if name is not None:
             return f"a step of a fork changes {name}, which the fork shares with its original; copy it in fork()"
+        name = _first_difference(self._shared, _looked_at(self._modules))
+        if name is not None:
+            return f"its steps change {name}, which is shared by all environments; keep it in the environment"
         return None
 
     @property
@@ -165,6 +165,8 @@ class _Digest:
         self._left -= 1
         if kind in (int, float, str, bool, bytes, complex) or value is None or isinstance(value, np.generic):
             return ("value", kind, repr(value))
+        if isinstance(value, gym.Env) or str(getattr(kind, "__module__", "")).startswith("spec_envs."):
+            return None  # an environment is compared by itself; a wrapper and its guessers change beside the steps
         if self._left < 0 or id(value) in self._above:
             return None
         self._above.add(id(value))

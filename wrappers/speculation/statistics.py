@@ -18,6 +18,7 @@ class Statistics:
         hits: Windows in which the response had been guessed in time.
         calls: Calls started, by what became of them: ``committed`` (used by the episode), ``wasted`` (finished for
             nothing), ``cancelled``, ``failed``, ``open`` (in flight, or finished on a branch that is still alive).
+        last_failure: The handler and the error of the last call that failed; ``None`` if none did.
         shared: How often a ``READ`` call was answered by an execution that another call had begun.
         prefetched: Calls that were started because a prefetcher had guessed them; ``prefetch_used`` of them were used.
         guesses: Calls of guessers and prefetchers, by outcome: ``done``, ``failed``, ``cancelled``, ``open``.
@@ -33,7 +34,7 @@ class Statistics:
         waited_s: How long the episode really waited for their responses.
         inside_s: How long ``reset``, ``act`` and ``step`` took.
         environment_s: How long of that the real environment's own code ran.
-        control: What steps that were run plainly say about the others; ``None`` where there were too few of them.
+        control: What steps that were run plainly say about the others; ``None`` where there were too few of either.
         guard: ``"ahead"``, ``"plain"``, ``"warming"`` or ``"control"``: what the guard has the next step be. ``"none"``
             where there is no guard.
         committed: Usage of the committed calls.
@@ -55,6 +56,7 @@ class Statistics:
     windows: int = 0
     hits: int = 0
     calls: dict[str, int] = dataclasses.field(default_factory=dict)
+    last_failure: str | None = None
     shared: int = 0
     prefetched: int = 0
     prefetch_used: int = 0
@@ -105,19 +107,24 @@ class Statistics:
 
         Measured against steps that were run plainly among the others (``control``). Without a guard, and where such
         steps are few or vary too much because calls are long: against the committed calls' own durations, and what
-        the plain loop would have waited for limits of the rate.
+        the plain loop would have waited for limits of the rate. 0 as long as no call was committed.
         """
         if self.control is not None and self.saved_by == "control":
             return self.control.saved
-        plain_s = self.sequential_s + self.limited_s + self.environment_s
-        return 1 - self.inside_s / plain_s if plain_s > 0 else 0.0
+        plain_s = self._calls_s + self.environment_s
+        return 1 - self.inside_s / plain_s if self._calls_s > 0 else 0.0
 
     @property
     def saved_s(self) -> float:
         """``saved``, in seconds."""
         if self.control is not None and self.saved_by == "control":
             return self.control.plain_s * self.control.cycles * self.control.saved
-        return self.sequential_s + self.limited_s + self.environment_s - self.inside_s
+        return self._calls_s + self.environment_s - self.inside_s if self._calls_s > 0 else 0.0
+
+    @property
+    def _calls_s(self) -> float:
+        """How long the plain loop would have waited for the committed calls."""
+        return self.sequential_s + self.limited_s
 
     @property
     def claimed_saved(self) -> float:
@@ -125,8 +132,7 @@ class Statistics:
 
         It is too high wherever speculation makes the calls themselves slower; see ``saved``.
         """
-        calls_s = self.sequential_s + self.limited_s
-        return 1 - self.waited_s / calls_s if calls_s > 0 else 0.0
+        return 1 - self.waited_s / self._calls_s if self._calls_s > 0 else 0.0
 
     @property
     def tokens_partial(self) -> float:
@@ -165,8 +171,12 @@ class Statistics:
         took = (
             f"{self.waited_s:.3g} s for {self.sequential_s:.3g} s of calls{limited}; machinery {self.machinery_s:.3g} s"
         )
+        if self.last_failure is not None:
+            calls += f" (the last one that failed: {self.last_failure})"
+        has_calls = self._calls_s > 0 or any(self.calls.values())
+        time = sentence_of(self.control, self.saved, has_guard=self.guard != "none", has_calls=has_calls)
         lines = [
-            f"time      {self.inside_s:.3g} s: {sentence_of(self.control, self.saved, has_guard=self.guard != 'none')}",
+            f"time      {self.inside_s:.3g} s: {time}",
             f"waits     {took}",
             f"guesses   {self.hits} of {self.windows} responses guessed ({self.hit_rate:.1%})",
             f"calls     {calls}",

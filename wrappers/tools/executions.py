@@ -215,6 +215,17 @@ class Executions:
             if why is not None:
                 self._release(execution)
 
+    def forget_expired(self, now: float) -> list[Execution]:
+        """Return the executions ahead of time whose results nobody may use any more, since they began too long ago."""
+        expired = [
+            each
+            for each in self._running.values()
+            if each.is_speculative and now - each.started_at > each.rule.lifetime_s(self._limits.ttl_s)
+        ]
+        for execution in expired:
+            self.drop(execution, "expired")
+        return expired
+
     def forget_all(self) -> None:
         """Forget all results, because the proxy is closed."""
         for execution in list(self._kept.values()):

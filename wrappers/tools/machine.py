@@ -211,6 +211,7 @@ class Machine:
     def commands(self, now: float) -> list[Command]:
         """Return what to do after the events so far: stop what no agent needs, and start what is most probable."""
         self.more_at = None
+        self._cancel(self.executions.forget_expired(now))
         thinking = [run for run in self._runs.values() if not run.turn]
         started: list[Start] = []
         if self._limits.max_inflight and thinking and any(map(self._saves_time, self.tools)):

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import logging
 import signal
+import socket
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.extras import needed
 from spec_envs.integrations.mcp_proxy.channels import StandardStreams, Streams
 from spec_envs.integrations.mcp_proxy.config import ProxyConfig
@@ -69,6 +71,7 @@ def serve_http(config: ProxyConfig, host: str, port: int) -> None:
 
     Raises:
         DependencyNotInstalled: The extra ``mcp`` is missing, or too old.
+        InvalidConfiguration: Nobody can listen at this host and port.
     """
     with needed("`spec-envs mcp-proxy --http`", "mcp"):
         import uvicorn
@@ -77,6 +80,10 @@ def serve_http(config: ProxyConfig, host: str, port: int) -> None:
         from starlette.routing import Route
 
     _log_as_notes()
+    try:
+        listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise InvalidConfiguration(f"cannot serve at {host}:{port}: {error}; give another --http or --host") from None
     memory = Memory(config)
     door = Door(config, memory, host, port)
 
@@ -88,7 +95,7 @@ def serve_http(config: ProxyConfig, host: str, port: int) -> None:
         memory.close()  # here, since a signal may end the process after uvicorn's shutdown
 
     app = Starlette(routes=[Route("/mcp", endpoint=door)], lifespan=lifespan)
-    uvicorn.run(app, host=host, port=port, log_level="warning")
+    uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="warning")).run(sockets=[listening])
 
 
 class Door:

@@ -552,3 +552,34 @@ def test_a_run_without_the_context_that_a_tool_needs_is_told_of_once(needs, effe
             assert "tools.run(message, context=...)" in str(warning.message) and "mine" in str(warning.message)
 
     run(main)
+
+
+def test_a_draw_that_hangs_gives_its_slot_back_once_nobody_may_use_its_result():
+    async def main():
+        async def tool(a):
+            await asyncio.sleep(1e6 if a == 0 else 0.1)
+            return a
+
+        class InTurn:
+            async def guess(self, call, k):
+                return [guess("s:read", a=sum(isinstance(event, ToolCall) for event in call.query.events))]
+
+        limits = ToolLimits(max_inflight=1, max_depth=1, ttl_s=5.0)
+        async with SpeculativeTools({"s:read": Effect.SAMPLE}, InTurn(), limits=limits) as tools:
+            tools.add("s:read", tool)
+            async with tools.run():
+                await asyncio.sleep(1.0)
+                await tools.call("s:read", {"a": 9})  # and not 0, which hangs
+                await asyncio.sleep(1.0)
+                assert [entry.outcome for entry in tools.audit] == ["open"]
+                await asyncio.sleep(4.0)
+                await tools.call("s:read", {"a": 9})
+                await asyncio.sleep(1.0)
+                assert [(entry.outcome, entry.why) for entry in tools.audit] == [
+                    ("cancelled", "expired"),
+                    ("open", None),
+                ]
+                assert await tools.call("s:read", {"a": 2}) == 2
+            assert tools.statistics.hits == 1
+
+    run(main)
