@@ -227,6 +227,15 @@ class DialSettings(Settings):
         le=1,
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        (default,) = (field.default for field in dataclasses.fields(self) if field.name == "selectivity")
+        for name in ("money_per_s", "token_ratio"):
+            if getattr(self, name) is not None and self.selectivity != default:
+                raise InvalidConfiguration(
+                    f"--selectivity and --{name.replace('_', '-')} each say what speculation may cost; give one of them"
+                )
+
     def kept(self) -> Estimates | None:
         """The estimates of handlers and guessers, if they are kept from one episode to the next; otherwise ``None``.
 

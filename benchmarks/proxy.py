@@ -151,7 +151,7 @@ def _shown(report: dict[str, Any]) -> Iterator[RenderableType]:
             after, then = (_call_text(each[name], own) for name in ("after", "then"))
             yield Text(f"{each['times']} times: {after} -> {then}")
     yield '"calls": all calls of the client. "in vain": calls ahead of time that nobody needed.'
-    yield '"called": the last calls that the server answered for the client. "ready": the last that were made ahead.'
+    yield '"called": the last calls that the server answered for the client. "ready": whose result was there.'
     yield f"Kept in {report['state']}."
 
 

@@ -171,7 +171,8 @@ def _lines(what: str, weights: Sequence[float], terminal: Console) -> Iterator[C
         while not over.wait(_LINE_S):
             so_far = time.monotonic() - began
             left = f", about {so_far * (sum(weights) / sum(done) - 1):.0f} s left" if sum(done) else ""
-            click.echo(f"{what}: {len(done)} of {len(weights)} after {so_far:.0f} s{left}", err=True)
+            parts = f": {len(done)} of {len(weights)}" if len(weights) > 1 else ""
+            click.echo(f"{what}{parts} after {so_far:.0f} s{left}", err=True)
 
     thread = threading.Thread(target=report, name="progress of spec-envs", daemon=True)
     thread.start()

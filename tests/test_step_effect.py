@@ -106,7 +106,7 @@ def test_on_an_event_loop_a_step_that_acts_and_asks_is_refused():
 @pytest.mark.parametrize("use", [SpeculativeWrapper, AsyncSpeculativeWrapper, check_fork], ids=lambda use: use.__name__)
 def test_what_is_no_effect_is_refused(use, effect):
     for env in (CallingArm([]), Arm([])):
-        env.step_effect = effect
+        setattr(env, "step_effect", effect)  # noqa: B010  # of another type
         with pytest.raises(InvalidConfiguration, match="step_effect of (Calling)?Arm must be Effect.READ, .* not "):
             use(env)
 

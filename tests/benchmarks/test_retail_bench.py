@@ -126,11 +126,14 @@ class TestReport:
             (("--data", "."), "give --tasks tau-bench or --tasks tau3, or leave out --data"),
             (("--split", "train"), "give --folds to learn from a part of them"),
             (("--split", "nonsense"), "has no tasks of split 'nonsense'"),
-            (("--tasks", "tau-bench", "--data", "."), "which holds none; name the file with --task-file"),
+            (("--tasks", "tau-bench", "--data", "."), "which holds none; name the file with the tasks"),
             (("--guesses", "llm"), "--guesses llm needs --model NAME"),
             (("--model", "x"), "--guesses union has no chat model: give --guesses llm, or leave out --model"),
             (("--base-url", "http://x/v1"), "give --guesses llm and --model NAME, or leave out --base-url"),
             (("--num-tasks", 2, "--folds", 9), "--folds 9 needs at least 9 customers, and there are 2"),
+            (("--num-tasks", 61), "--num-tasks 61, and split test has 60: give at most as many"),
+            (("--token-ratio", 2, "--selectivity", 0.5), "--selectivity and --token-ratio each say"),
+            (("--money-per-s", 1, "--selectivity", 0), "--selectivity and --money-per-s each say"),
         ],
     )
     def test_refuses_what_makes_no_sense(self, args, message, tmp_path, monkeypatch):

@@ -403,3 +403,29 @@ def test_an_episode_is_as_in_the_plain_loop(name: str, runtime: str) -> None:
         with make(factory(), policy, guessers={"policy": Both()}, runtime=runtime, prove_every=3) as env:
             assert episode(env, env.act, seed) == expected
             assert env.statistics.proof_differences == 0 and env.statistics.stopped is None
+
+
+INTEGERS: dict[str, Callable[[Any], Any]] = {
+    "int": int,
+    "int32": np.int32,
+    "int64": np.int64,
+    "uint8": np.uint8,
+    "array": np.array,
+}
+
+
+@pytest.mark.parametrize("guessed", INTEGERS)
+@pytest.mark.parametrize("chosen", INTEGERS)
+def test_an_integer_of_another_type_that_was_guessed_is_no_difference(chosen: str, guessed: str) -> None:
+    class Guesses:
+        def guess(self, call: Any, k: int) -> list[Guess]:
+            return [Guess(INTEGERS[guessed](act(call.query)), 0.9)]
+
+    def policy(observation: Any) -> Any:
+        return INTEGERS[chosen](act(observation))
+
+    expected = episode(Base(), policy, 0)
+    options: dict[str, Any] = {"guessers": {"policy": Guesses()}, "runtime": "simulation", "prove_every": 1}
+    with make(Base(), with_latency(policy, 1.0), **options) as env:
+        assert episode(env, env.act, 0) == expected
+        assert env.statistics.stopped is None and env.statistics.proofs == 20

@@ -120,7 +120,8 @@ class Trust:
         self._proofs += 1
         try:
             _, again = step.steps.step(step.env, step.action)
-            if outcome_of(again) == outcome_of(stepped.transition):
+            # An integer may have been guessed as Python's that is numpy's; then rewards may be of two types, too.
+            if again.agrees_with(stepped.transition) or outcome_of(again) == outcome_of(stepped.transition):
                 return True
         except NotForkable:
             return True  # as another step has shown, or this one: the next step says so

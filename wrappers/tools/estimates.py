@@ -1,6 +1,7 @@
 """``ToolEstimates``: what is found out about servers and agents, and outlives the proxy that has found it out."""
 
 import dataclasses
+import math
 from typing import Any
 
 from spec_envs.checks import integer_or_none
@@ -50,4 +51,7 @@ class ToolEstimates:
         """
         for name, each in held["servers"].items():
             self.of(str(name)).restore(each)
-        self.thoughts = Thoughts(held["thoughts"])
+        thoughts = [float(each) for each in held["thoughts"]]
+        if not all(0 <= each < math.inf for each in thoughts):
+            raise ValueError(f"{thoughts} are no durations")
+        self.thoughts = Thoughts(thoughts)

@@ -288,6 +288,8 @@ DAMAGED = {
     "a tool without times": {"servers": {"s": Sharing().as_dict() | {"taken": {"t": [[]] * 6}}}, "thoughts": []},
     "infinite times": {"servers": {"s": Sharing().as_dict() | {"taken": {"t": [[1e999]] * 6}}}, "thoughts": []},
     "thoughts that are texts": {"servers": {}, "thoughts": ["a"]},
+    "thoughts without end": {"servers": {}, "thoughts": [1e999]},
+    "thoughts that are no numbers": {"servers": {}, "thoughts": [float("nan")]},
 }
 
 
