@@ -6,6 +6,8 @@ from typing import Any
 from spec_envs import Call, Guess
 from spec_envs.agents.calibration import RankCalibration
 from spec_envs.agents.recent import Recent
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.parameters import why_not_called
 from spec_envs.values import key_of
 
 
@@ -16,6 +18,9 @@ class CallableGuesser:
         function: ``function(call, k)`` returns at most ``k`` responses, most likely first.
         calibration: The estimate of the probability of each rank. Default: a new one.
         capacity: The number of guessed calls that are remembered until their responses are observed.
+
+    Raises:
+        InvalidConfiguration: ``function`` cannot be called so.
     """
 
     def __init__(
@@ -25,6 +30,9 @@ class CallableGuesser:
         calibration: RankCalibration | None = None,
         capacity: int = 1024,
     ) -> None:
+        why = why_not_called(function, ("call", "number k")) if callable(function) else "it is no function"
+        if why is not None:
+            raise InvalidConfiguration(f"function is called as function(call, k), not as {function!r:.80}: {why}")
         self.calibration = calibration or RankCalibration()
         self._function = function
         self._offered: Recent[list[Hashable]] = Recent(capacity)

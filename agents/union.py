@@ -9,6 +9,7 @@ from spec_envs.agents.calibration import Reliability, capped
 from spec_envs.agents.recent import Recent
 from spec_envs.closing import Closing
 from spec_envs.errors import CallCancelled, InvalidConfiguration
+from spec_envs.guesses import check_guesser
 from spec_envs.handling import as_guess, is_async, unpriced_model
 from spec_envs.pickling import Lock
 from spec_envs.values import key_of
@@ -37,16 +38,17 @@ class UnionGuesser(Closing):
         capacity: The number of calls that are remembered until their responses are observed.
 
     Raises:
-        InvalidConfiguration: ``guessers`` is empty, or a member's ``guess`` is a coroutine function.
+        InvalidConfiguration: ``guessers`` is empty, or a member is no guesser, or its ``guess`` a coroutine function.
     """
 
     frugal = True
 
     def __init__(self, guessers: Sequence[Guesser], *, capacity: int = 1024) -> None:
-        if not guessers:
-            raise InvalidConfiguration("guessers must hold at least one guesser")
+        if not isinstance(guessers, Sequence) or not guessers:
+            raise InvalidConfiguration(f"guessers must hold at least one guesser, in a list, not {guessers!r:.80}")
         self.guessers = tuple(guessers)
-        for guesser in self.guessers:
+        for number, guesser in enumerate(self.guessers):
+            check_guesser(f"guessers[{number}]", guesser)
             if is_async(guesser.guess):
                 raise InvalidConfiguration(f"guessers must not be async, and {guesser!r}.guess is a coroutine function")
         self._members = [as_guess(guesser.guess) for guesser in self.guessers]

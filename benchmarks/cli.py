@@ -183,7 +183,8 @@ _retail_data = click.option(
     help='"embedded", or a folder with the data of tau-bench or τ³-bench.',
 )
 _retail_tasks = click.option(
-    "--tasks", help='"embedded", or a JSON file with tasks.  [default: embedded, or tasks.json in --data]'
+    "--tasks",
+    help='"embedded", or a JSON file with tasks.  [default: embedded, or tasks.json or the only tasks*.json in --data]',
 )
 
 

@@ -23,9 +23,9 @@ from spec_envs.benchmarks.chess.run import (
     player_of,
     speculative_env,
 )
-from spec_envs.benchmarks.episodes import Episode, play, play_plainly, runtime_of
+from spec_envs.benchmarks.episodes import Episode, play, play_plainly, runtime_of, tokens_of
 from spec_envs.benchmarks.processes import Workers, in_order
-from spec_envs.benchmarks.reports import collected, console, table_of
+from spec_envs.benchmarks.reports import collected, console, table_of, yes_or_no
 from spec_envs.benchmarks.retail import RetailSettings
 from spec_envs.benchmarks.search import SearchSettings
 from spec_envs.benchmarks.tuning import TuningSettings
@@ -87,7 +87,11 @@ def run(
     same = moves_of(plain) == moves_of(ahead) == record.moves[:plies] and ahead.is_as(plain)
     _conclude(screen, plain.seconds, ahead.seconds, statistics, same)
     lived = {"sequential_s": plain.seconds, "speculative_s": ahead.seconds, "saved": 1 - ahead.seconds / plain.seconds}
-    counted = {"hit_rate": statistics.hit_rate, "tokens_full": statistics.tokens_full, "lossless": int(same)}
+    counted = {
+        "hit_rate": statistics.hit_rate,
+        "tokens_full": tokens_of(statistics)["tokens_full"],
+        "lossless": int(same),
+    }
     summary.append(_summary("chess, live", [{**lived, **counted, "clock": "wall"}]))
     title = "A game of chess, played ahead"
     report = out / "report.html"
@@ -131,18 +135,23 @@ def _environments(screen: Console, game: Path | None) -> list[dict[str, Any]]:
         "plain": "{sequential_s[value]:,.0f} s",
         "speculative": "{speculative_s[value]:,.0f} s",
         "saved": "{saved[value]:.0%}",
-        "guessed": "{hit_rate[value]:.0%}",
+        "hit rate": "{hit_rate[value]:.0%}",
         "tokens": "x{tokens_full[value]:.2f}",
         "lossless": "{lossless}",
     }
     screen.print(table_of("Agents that wait, in virtual time (means of a few episodes)", columns, summary))
+    screen.print(
+        "Tokens: relative to the plain loop, cancelled calls charged in full; - where no call tells what it used. "
+        "A scripted tuner or customer is charged as a language model in its place would be.",
+        soft_wrap=not screen.is_terminal,
+    )
     return summary
 
 
 def _summary(name: str, rows: list[Row]) -> dict[str, Any]:
     """The row of the summary of a page, and of the table."""
     found: Mapping[str, Any] = {each: interval([row.get(each) for row in rows]) for each in _FIGURES}
-    lossless = "yes" if found["lossless"]["value"] == 1 else "NO"
+    lossless = yes_or_no(found["lossless"]["value"])
     return {**found, "name": name, "episodes": len(Rows(rows)), "clock": rows[0]["clock"], "lossless": lossless}
 
 
@@ -187,12 +196,22 @@ def _introduce(screen: Console, record: RecordedGame, settings: ChessSettings, *
 
 
 def _conclude(screen: Console, plain_s: float, ahead_s: float, statistics: Statistics, same: bool) -> None:
+    ratio = ahead_s / plain_s
+    change = f"{1 - ratio:.0%} saved" if ratio <= 1 else f"{ratio:.3g} times as long"
     screen.print(
-        f"\nSpeculation took {ahead_s:.1f} s instead of {plain_s:.1f} s ({1 - ahead_s / plain_s:.0%} saved), since "
-        f"{statistics.hits} of {statistics.windows} moves were guessed; it cost x{statistics.tokens_full:.1f} the "
-        f"tokens (x{statistics.tokens_partial:.1f} if cancelled calls are charged for the part that ran), and the game "
-        f"is {'the same, move by move' if same else 'NOT THE SAME'}.",
+        f"\nSpeculation took {ahead_s:.1f} s instead of {plain_s:.1f} s ({change}): {statistics.hits} of "
+        f"{statistics.windows} responses were guessed (hit rate {statistics.hit_rate:.0%}). It cost "
+        f"{_tokens(statistics)}, and the game is {'the same, move by move' if same else 'NOT THE SAME'}.",
         soft_wrap=not screen.is_terminal,
+    )
+
+
+def _tokens(statistics: Statistics) -> str:
+    if not statistics.committed.tokens:
+        return "an unknown number of tokens (the game does not tell them)"
+    return (
+        f"x{statistics.tokens_partial:.1f} the tokens (x{statistics.tokens_full:.1f} if cancelled calls are charged in "
+        "full)"
     )
 
 

@@ -18,7 +18,8 @@ from spec_envs.benchmarks.options import Clock
 from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guess, Guesser
-from spec_envs.handling import CancelToken, Usage, as_guess
+from spec_envs.handling import CancelToken, as_guess
+from spec_envs.usage import Usage
 from spec_envs.values import same
 from spec_envs.wrappers import (
     AsyncSpeculativeWrapper,
@@ -219,17 +220,18 @@ class Tokens:
 
     tokens: float  # tokens of the calls that the run used: what it costs without speculation
     tokens_spent: float  # tokens of everything, every cancelled call charged in full; calls of guessers included
-    tokens_full: float  # ``tokens_spent`` relative to ``tokens``
-    tokens_partial: float  # the same with every cancelled call charged for the part that ran
+    tokens_full: float | None  # ``tokens_spent`` relative to ``tokens``; ``None`` where no call tells what it used
+    tokens_partial: float | None  # the same with every cancelled call charged for the part that ran
 
 
-def tokens_of(statistics: Statistics) -> dict[str, float]:
+def tokens_of(statistics: Statistics) -> dict[str, float | None]:
     """The fields of ``Tokens``."""
+    is_counted = statistics.committed.tokens > 0
     return {
         "tokens": statistics.committed.tokens,
         "tokens_spent": (statistics.committed + statistics.wasted_full + statistics.guessing_full).tokens,
-        "tokens_full": statistics.tokens_full,
-        "tokens_partial": statistics.tokens_partial,
+        "tokens_full": statistics.tokens_full if is_counted else None,
+        "tokens_partial": statistics.tokens_partial if is_counted else None,
     }
 
 

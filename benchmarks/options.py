@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 import click
 
 from spec_envs.benchmarks.processes import ANY_CLUSTER, Workers
+from spec_envs.checks import as_integer, as_number
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers import Limits
 from spec_envs.wrappers.estimates import Estimates
@@ -39,7 +40,6 @@ def setting(
     le: float | None = None,
     default_text: str | None = None,
     type: "click.ParamType[Any] | None" = None,  # as text: click had no generic types before 8.4
-    required: bool = False,
     flag: bool = False,
     bare: str | None = None,
 ) -> Any:
@@ -49,18 +49,17 @@ def setting(
     out.
 
     Args:
-        default: The default of both.
+        default: The default of both; ``dataclasses.MISSING`` where a value must be given.
         help: What the option means.
         ge: The least value that is allowed.
         gt: All values above this one are allowed.
         le: The greatest value that is allowed.
         default_text: How the help describes the default, where the value itself does not say it.
         type: The option's type, where the annotation does not say it, as for a file that must exist.
-        required: Whether the option must be given on the command line.
         flag: Whether it is an option without a value, for a field that is true or false.
         bare: The value of the option if it is given without one.
     """
-    kept = {"ge": ge, "gt": gt, "le": le, "help": help, "text": default_text, "type": type, "required": required}
+    kept = {"ge": ge, "gt": gt, "le": le, "help": help, "text": default_text, "type": type}
     return dataclasses.field(default=default, metadata=kept | {"flag": flag, "bare": bare})
 
 
@@ -76,13 +75,27 @@ class Settings:
     def __post_init__(self) -> None:
         hints = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if value is not None and not (rule := _rule(field.metadata, _choices_of(hints[field.name]), value))[0]:
-                raise InvalidConfiguration(f"{field.name} must be {rule[1]}, not {value!r}")
+            value, hint = getattr(self, field.name), hints[field.name]
+            if value is None:
+                continue
+            if what := _wrong_number(hint, value):
+                raise InvalidConfiguration(f"{field.name} must be {what}, not {value!r:.200}")
+            if not (rule := _rule(field.metadata, _choices_of(hint), value))[0]:
+                raise InvalidConfiguration(f"{field.name} must be {rule[1]}, not {value!r:.200}")
         self.check()
 
     def check(self) -> None:
         """Check what the bounds of single fields cannot say; subclasses override it."""
+
+
+def _wrong_number(hint: Any, value: object) -> str | None:
+    """Return what the hint wants where it wants a number and ``value`` is none."""
+    kinds = {*(typing.get_args(hint) or (hint,))} - {type(None)}
+    if kinds == {int} and as_integer(value) is None:
+        return "an integer"
+    if kinds == {float} and value == value and math.isnan(as_number(value)):  # NaN itself is out of bounds
+        return "a number"
+    return None
 
 
 def _rule(bounds: Mapping[str, Any], choices: Sequence[Any], value: Any) -> tuple[bool, str]:
@@ -214,6 +227,15 @@ class DialSettings(Settings):
         le=1,
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        (default,) = (field.default for field in dataclasses.fields(self) if field.name == "selectivity")
+        for name in ("money_per_s", "token_ratio"):
+            if getattr(self, name) is not None and self.selectivity != default:
+                raise InvalidConfiguration(
+                    f"--selectivity and --{name.replace('_', '-')} each say what speculation may cost; give one of them"
+                )
+
     def kept(self) -> Estimates | None:
         """The estimates of handlers and guessers, if they are kept from one episode to the next; otherwise ``None``.
 
@@ -309,14 +331,16 @@ def options_of(settings: type[Settings]) -> Callable[[Command], Command]:
 
 def _option(field: dataclasses.Field[Any], hint: Any) -> Callable[[Command], Command]:
     about, text = field.metadata, field.metadata["text"]
+    required = field.default is dataclasses.MISSING
     return click.option(
         f"--{field.name.replace('_', '-')}",
         is_flag=about["flag"],
         type=None if about["flag"] else about["type"] or _type_of(hint, about),
-        default=None if about["required"] else field.default,
-        show_default=text is None and not about["required"] and not about["flag"],
-        required=about["required"],
+        show_default=text is None and not required and not about["flag"],
+        required=required,
         help=about["help"] if text is None else f"{about['help']}  [default: {text}]",
+        # click takes any default, None as well, for a value that was given.
+        **({} if required else {"default": typing.cast("Any", field.default)}),
         **({} if about["bare"] is None else {"flag_value": about["bare"], "metavar": "[ADDRESS]"}),
     )
 

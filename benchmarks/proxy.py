@@ -26,6 +26,14 @@ class _Proxy(options.Group):
             args = ["serve", *args]
         return super().parse_args(ctx, args)
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options of ``serve``, which stand before ``--``, and then the commands."""
+        serving = self.commands["serve"]
+        options = [each for each in serving.get_params(ctx) if isinstance(each, click.Option)]
+        with formatter.section("Options"):
+            formatter.write_dl([record for each in options if (record := each.get_help_record(ctx)) is not None])
+        self.format_commands(ctx, formatter)
+
 
 @click.group("mcp-proxy", cls=_Proxy, options_metavar="[OPTIONS] -- COMMAND ARG…", subcommand_metavar="")
 def mcp_proxy() -> None:
@@ -112,9 +120,9 @@ _SERVERS = {
 _CALL_LENGTH = 32
 _TOOLS = {
     "tool": "{tool}",
-    "calls": "{calls}",
-    "p50": "{called_p50_ms:.1f}",
-    "p95": "{called_p95_ms:.1f}",
+    "called": "{called}",
+    "p50 called": "{called_p50_ms:.1f}",
+    "p95 called": "{called_p95_ms:.1f}",
     "ready": "{ready}",
     "p50 ready": "{ready_p50_ms:.1f}",
     "p95 ready": "{ready_p95_ms:.1f}",
@@ -134,13 +142,17 @@ def _shown(report: dict[str, Any]) -> Iterator[RenderableType]:
         own = f"{server['name']}:"  # not said of each tool, unless there are several servers
         tools = [{**each, "tool": each["tool"].removeprefix(own)} for each in server["tools"]]
         yield table_of(f"\n{server['name']}: milliseconds that the client waited", _TOOLS, tools)
+        for problem in server["problems"]:
+            yield Text(f"The rules do not fit: {problem}.")
         held = ", ".join(f"{count} {why}" for why, count in server["held_back"].items() if count)
         if held:
             yield f"Predicted, and not made ahead of time: {held}."
         for each in server["sequences"][:5]:
             after, then = (_call_text(each[name], own) for name in ("after", "then"))
             yield Text(f"{each['times']} times: {after} -> {then}")
-    yield f'"in vain": calls ahead of time that nobody needed. Kept in {report["state"]}.'
+    yield '"calls": all calls of the client. "in vain": calls ahead of time that nobody needed.'
+    yield '"called": the last calls that the server answered for the client. "ready": whose result was there.'
+    yield f"Kept in {report['state']}."
 
 
 def _call_text(call: Mapping[str, Any], own: str) -> str:

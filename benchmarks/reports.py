@@ -80,8 +80,10 @@ class _Cell(string.Formatter):
             return 0, field_name
 
     def format_field(self, value: Any, format_spec: str) -> Any:
-        """The figure as text."""
-        return "-" if value is None else value if isinstance(value, str) else super().format_field(value, format_spec)
+        """The figure as text; the format ``yes`` is that of ``yes_or_no``."""
+        if value is None or isinstance(value, str):
+            return "-" if value is None else value
+        return yes_or_no(value) if format_spec == "yes" else super().format_field(value, format_spec)
 
 
 def table_of(
@@ -169,7 +171,8 @@ def _lines(what: str, weights: Sequence[float], terminal: Console) -> Iterator[C
         while not over.wait(_LINE_S):
             so_far = time.monotonic() - began
             left = f", about {so_far * (sum(weights) / sum(done) - 1):.0f} s left" if sum(done) else ""
-            click.echo(f"{what}: {len(done)} of {len(weights)} after {so_far:.0f} s{left}", err=True)
+            parts = f": {len(done)} of {len(weights)}" if len(weights) > 1 else ""
+            click.echo(f"{what}{parts} after {so_far:.0f} s{left}", err=True)
 
     thread = threading.Thread(target=report, name="progress of spec-envs", daemon=True)
     thread.start()
@@ -196,6 +199,17 @@ def collected(results: Iterable[T], what: str, total: int) -> list[T]:
 def percent(share: float | None, digits: int = 1) -> str:
     """A share between 0 and 1 in percent, and "-" for a figure that does not exist."""
     return "-" if share is None else f"{share:.{digits}%}"
+
+
+def yes_or_no(share: float | None) -> str:
+    """Whether something holds in all episodes, such as that they were lossless; "-" where nobody has looked.
+
+    Args:
+        share: The share of the episodes in which it holds, between 0 and 1.
+    """
+    if share is None:
+        return "-"
+    return "yes" if share == 1 else "no" if share == 0 else f"no: only {share:.1%}"
 
 
 def outcomes(counts: Mapping[str, float]) -> str:
@@ -226,9 +240,11 @@ def mean_of_rows(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def tokens_text(mean: Mapping[str, Any]) -> str:
     """What runs cost in tokens, in a sentence; ``mean`` is their mean, by ``mean_of_rows``."""
+    if mean.get("tokens_full") is None:
+        return "Tokens: unknown, as no call tells what it used."
     return (
         f"Tokens, relative to no speculation: x{mean['tokens_partial']:.2f}, or x{mean['tokens_full']:.2f} with "
-        f"cancelled calls charged in full, in the mean of the runs; x{mean.get('tokens_pooled', 1.0):.2f} of all runs "
+        f"cancelled calls charged in full, in the mean of the runs; x{mean['tokens_pooled']:.2f} of all runs "
         f"together, in full."
     )
 

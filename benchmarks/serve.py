@@ -13,6 +13,10 @@ import click
 
 from spec_envs.benchmarks.options import Command, Settings, options_of, setting
 from spec_envs.benchmarks.serving.behaviour import Pace
+from spec_envs.errors import InvalidConfiguration
+
+#: The time in which --max-calls are allowed, in seconds.
+_WINDOW_S = 60.0
 
 
 def _address(port: int, help: str = "Address to listen at.") -> Callable[[Command], Command]:
@@ -36,11 +40,27 @@ class _ModelSettings(Pace):
         ge=1,
         default_text="no limit",
     )
-    per_s: float = setting(60.0, "The time of --max-calls, in seconds.", gt=0)
+    per_s: float | None = setting(None, "The time of --max-calls, in seconds.", gt=0, default_text=f"{_WINDOW_S:g}")
     slots: int | None = setting(None, "Answer this many requests at once.", ge=1, default_text="all")
     queue: Literal["fifo", "drop"] = setting(
         "fifo", "A request that finds no free slot waits for its turn (fifo), or drops the oldest request (drop)."
     )
+
+    def check(self) -> None:
+        """Check that what belongs to another option is given only with it."""
+        if self.per_s is not None and self.max_calls is None:
+            raise InvalidConfiguration(
+                f"--per-s {self.per_s:g} is the time of --max-calls: give --max-calls, too, or leave out --per-s"
+            )
+        if self.queue == "drop" and self.slots is None:
+            raise InvalidConfiguration(
+                "--queue drop is for requests that find no free slot: give --slots, too, or leave out --queue"
+            )
+
+    @property
+    def rate_limit(self) -> tuple[int, float] | None:
+        """The calls, and the seconds in which so many are allowed."""
+        return None if self.max_calls is None else (self.max_calls, self.per_s or _WINDOW_S)
 
 
 @click.command("serve-model")
@@ -65,7 +85,6 @@ def serve_model(policy: str, host: str, port: int, name: str | None, **given: An
 
     sys.path.insert(0, "")  # so that MODULE may be in the current folder
     pace = _ModelSettings(**given)
-    limit = None if pace.max_calls is None else (pace.max_calls, pace.per_s)
     with (
         contextlib.suppress(KeyboardInterrupt),
         ModelServer(
@@ -74,7 +93,7 @@ def serve_model(policy: str, host: str, port: int, name: str | None, **given: An
             host=host,
             port=port,
             pace=pace,
-            rate_limit=limit,
+            rate_limit=pace.rate_limit,
             slots=pace.slots,
             queue=pace.queue,
         ) as server,

@@ -21,9 +21,16 @@ _WIDTH, _HEIGHT = 60, 16
 _COLUMNS = {
     "selectivity": "{selectivity:g}",
     "saved": "{saved:.1%}",
-    "tokens full": "x{tokens_full:.2f}",
     "tokens partial": "x{tokens_partial:.2f}",
+    "tokens full": "x{tokens_full:.2f}",
     "all together": "x{tokens_pooled:.2f}",
+    "front": "{front}",
+}
+#: Where no call tells its tokens.
+_CALLS_COLUMNS = {
+    "selectivity": "{selectivity:g}",
+    "saved": "{saved:.1%}",
+    "calls": "x{calls_full:.2f}",
     "front": "{front}",
 }
 
@@ -81,14 +88,17 @@ def show(report: dict[str, Any]) -> Iterator[RenderableType]:
     rows = [
         {"selectivity": point["selectivity"], "tokens_full": None, "tokens_partial": None, "tokens_pooled": None}
         | point["mean"]
-        | {"saved": _saved(point["mean"])}
+        | {"saved": _saved(point["mean"]), "calls_full": _calls(point["mean"])}
         for point in report["sweep"]
     ]
-    pairs = [(row["tokens_full"] or 1.0, row["saved"]) for row in rows]
+    cost_in = "calls" if all(row["tokens_full"] is None for row in rows) else "tokens"
+    pairs = [(row[f"{cost_in}_full"] or 1.0, row["saved"]) for row in rows]
     for row, best in zip(rows, front(pairs), strict=True):
         row["front"] = "*" if best else ""
-    yield table_of("What is saved at which cost", _COLUMNS, rows)
-    yield plot(pairs)
+    yield table_of("What is saved at which cost", _CALLS_COLUMNS if cost_in == "calls" else _COLUMNS, rows)
+    yield plot(pairs, cost_in)
+    if cost_in == "calls":
+        yield "The cost in tokens is unknown, as no call tells what it used: it is counted in calls made instead."
 
 
 def _saved(mean: dict[str, Any]) -> float:
@@ -96,8 +106,14 @@ def _saved(mean: dict[str, Any]) -> float:
     return saved
 
 
-def plot(points: Sequence[tuple[float, float]]) -> str:
-    """The points as text: tokens to the right, what is saved upwards; ``*`` on the front, ``o`` elsewhere."""
+def _calls(mean: dict[str, Any]) -> float | None:
+    """The calls made, relative to those that the episodes used; ``None`` where the experiment does not count them."""
+    calls: dict[str, float] = mean.get("calls") or {}
+    return sum(calls.values()) / calls["committed"] if calls.get("committed") else None
+
+
+def plot(points: Sequence[tuple[float, float]], cost_in: str) -> str:
+    """The points as text: the cost to the right, what is saved upwards; ``*`` on the front, ``o`` elsewhere."""
     costs, gains = zip(*points, strict=True)
     most_cost, most_gain = max(*costs, 1.01), max(*gains, 0.01)
     least_gain = min(*gains, 0.0)
@@ -108,4 +124,4 @@ def plot(points: Sequence[tuple[float, float]]) -> str:
         cells[_HEIGHT - 1 - row][max(0, column)] = "*" if best else "o"
     labels = [f"{most_gain:.0%}", *[""] * (_HEIGHT - 2), f"{least_gain:.0%}"]
     lines = [f"{label:>6} |{''.join(line)}" for label, line in zip(labels, cells, strict=True)]
-    return "\n".join([*lines, f"{'':6} +{'-' * _WIDTH}", f"{'':8}x1{f'x{most_cost:.1f} tokens':>{_WIDTH - 2}}"])
+    return "\n".join([*lines, f"{'':6} +{'-' * _WIDTH}", f"{'':8}x1{f'x{most_cost:.1f} {cost_in}':>{_WIDTH - 2}}"])

@@ -31,7 +31,7 @@ def run(files: Sequence[Path], out: Path) -> None:
     episodes = [episode for file in files for episode in timelines(_events(file), file.stem, f"From {file.name}.")]
     if not episodes:
         raise InvalidConfiguration(f"{', '.join(map(str, files))}: no call was started in these traces")
-    title = f"Trace of {files[0].stem}" if len(files) == 1 else f"{len(files)} traces"
+    title = f"Episodes in {files[0].name}" if len(files) == 1 else f"{len(files)} traces"
     text = page(title, episodes)
     if str(out) == "-":
         click.echo(text)

@@ -12,7 +12,8 @@ from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call, Effect
 from spec_envs.forking import fork
 from spec_envs.guesses import Guess, Guesser, Prefetcher, Situation
-from spec_envs.handling import CancelToken, Handler, Usage
+from spec_envs.handling import CancelToken, Handler
+from spec_envs.usage import Usage
 
 if TYPE_CHECKING:
     from spec_envs.wrappers.workers.rollouts import rollouts

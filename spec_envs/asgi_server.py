@@ -6,6 +6,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
+from spec_envs.checks import integer
 from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.extras import require
@@ -26,7 +27,7 @@ class Served(Closing):
         websockets: Whether the application answers at WebSockets, too. Needs the package ``websockets``.
 
     Raises:
-        InvalidConfiguration: The server cannot listen on the port.
+        InvalidConfiguration: The server cannot listen there.
         DependencyNotInstalled: The extra ``servers`` is missing.
     """
 
@@ -73,6 +74,9 @@ class Served(Closing):
 
 def _listening(host: str, port: int) -> socket.socket:
     """A socket to which clients can connect already: their requests wait until the server runs."""
+    if not isinstance(host, str) or not host:
+        raise InvalidConfiguration(f"host must be a name or an address, such as '127.0.0.1', not {host!r}")
+    port = integer("port", port, least=0)
     # asyncio switches Nagle's algorithm off only for sockets that name the protocol TCP: 2 ms, not 44 ms.
     listening = socket.socket(
         socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP

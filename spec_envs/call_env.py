@@ -12,9 +12,10 @@ import contextlib
 import functools
 import inspect
 import os
+import types
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 import gymnasium as gym
 import numpy as np
@@ -54,6 +55,17 @@ class Script:
         raise CallPending(call)
 
 
+class _SetByInit:
+    """Stands for an attribute until ``CallEnv.__init__`` has set it."""
+
+    def __get__(self, env: Any, kind: type) -> Any:
+        if env is None:
+            return self
+        raise InvalidConfiguration(
+            f"{kind.__name__} is a CallEnv without handlers yet: its __init__ must call super().__init__(handlers)"
+        )
+
+
 class CallEnv(gym.Env[ObsType, ActType]):
     """Base class of environments that wait for named handlers, and can be forked.
 
@@ -67,8 +79,13 @@ class CallEnv(gym.Env[ObsType, ActType]):
         handlers: The handlers by name. A callable with a ``cancel`` parameter receives the call's ``CancelToken``.
         owned: Names of the handlers that belong to the environment, which closes them.
 
+    Raises:
+        InvalidConfiguration: ``handlers`` is no mapping of names to handlers, a name is "policy", which is the agent's
+            own, or ``owned`` has another name.
+
     Forking:
         ``fork()`` shares every attribute named in ``shared_on_fork``, and every immutable one; it copies the rest.
+        Spaces are shared, unless the code of the class samples from them.
         Handlers are shared by all forks; those with a ``close`` method that are named in ``owned`` are closed with the
         last fork that uses them: when that is closed, or is dropped and collected.
     """
@@ -83,15 +100,22 @@ class CallEnv(gym.Env[ObsType, ActType]):
         """A query, a response or an observation as one short text, for traces."""
         return brief(value)
 
+    #: The handlers by name.
+    handlers: dict[str, Handler] = cast(Any, _SetByInit())
+    _shared: _Shared | None = cast(Any, _SetByInit())
+    _answer: Answer | None = None
+    _rng_snapshot: Snapshot | None = None
+    _closed = False
+
     def __init__(self, handlers: Mapping[str, Handler], *, owned: Iterable[str] = ()) -> None:
+        _check_handlers(handlers)
+        if isinstance(owned, str) or not isinstance(owned, Iterable):
+            raise InvalidConfiguration(f"owned must be names of handlers, such as ('world',), not {owned!r:.80}")
         owned = tuple(owned)
         if unknown := set(owned) - set(handlers):
             raise InvalidConfiguration(f"owned names {sorted(unknown)}, but the handlers are {sorted(handlers)}")
-        self.handlers: dict[str, Handler] = {name: as_handler(handler) for name, handler in handlers.items()}
-        self._answer: Answer | None = None
-        self._rng_snapshot: Snapshot | None = None
-        self._closed = False
-        self._shared: _Shared | None = _Shared([handlers[name] for name in owned])
+        self.handlers = {name: as_handler(handler) for name, handler in handlers.items()}
+        self._shared = _Shared([handlers[name] for name in owned])
         self._shared.join(self)
 
     def reset(
@@ -100,8 +124,10 @@ class CallEnv(gym.Env[ObsType, ActType]):
         """Seed the random generator. Subclasses call this before they draw; ``options`` are theirs to read.
 
         Raises:
-            InvalidConfiguration: ``seed`` is neither ``None`` nor an integer of at least 0.
+            InvalidConfiguration: ``seed`` is neither ``None`` nor an integer of at least 0; or the subclass has not
+                called ``super().__init__``.
         """
+        _ = self.handlers  # says so, if they were never set
         return super().reset(seed=integer_or_none("seed", seed, least=0))
 
     def ask(self, call: Call) -> Any:
@@ -112,11 +138,13 @@ class CallEnv(gym.Env[ObsType, ActType]):
         Raises:
             CallPending: On a fork, past the end of its script.
             UnknownHandler: No handler has that name.
-            InvalidConfiguration: The handler is a coroutine function.
+            InvalidConfiguration: ``call`` is no ``Call``, or the handler is a coroutine function.
             NotCopyable: The query or the response can change and cannot be copied.
             EnvClosed: The environment was closed.
         """
         self._check_open()
+        if not isinstance(call, Call):
+            raise InvalidConfiguration(f"ask() takes a Call, such as Call('handler', query), not {call!r:.80}")
         call = call.owned()
         if self._answer is not None:
             return self._answer(call)
@@ -158,6 +186,8 @@ class CallEnv(gym.Env[ObsType, ActType]):
             raise EnvClosed(f"{type(self).__name__} was closed and cannot be forked; make a new one")
         twin = object.__new__(type(self))
         changing = share_attributes(self, twin, _all_shared(self.shared_on_fork))
+        if draws_from_spaces(type(self)):  # type: ignore[arg-type]  # mypy thinks that a class is not hashable
+            changing += [("action_space", self.action_space), ("observation_space", self.observation_space)]
         if changing:
             copy_attributes(self, twin, changing)
         if (generator := self._np_random) is not None:
@@ -192,13 +222,25 @@ class CallEnv(gym.Env[ObsType, ActType]):
         self._closed = True
         # The reference goes as well: a closed environment that somebody still holds must not keep the handlers open
         # when the last fork is dropped.
-        shared, self._shared = self._shared, None
+        shared, self._shared = vars(self).get("_shared"), None
         if shared is not None:
             shared.leave(self)
 
     def _check_open(self) -> None:
         if self._closed:
             raise closed(type(self).__name__)
+
+
+def _check_handlers(handlers: object) -> None:
+    if not isinstance(handlers, Mapping):
+        raise InvalidConfiguration(f"handlers must be a mapping from names to handlers, not {handlers!r:.80}")
+    for name in handlers:
+        if not isinstance(name, str) or not name:
+            raise InvalidConfiguration(f"handlers are named by a text, not by {name!r:.80}")
+        if name == "policy":
+            raise InvalidConfiguration(
+                "no handler of an environment is named 'policy': that is the agent's own decision"
+            )
 
 
 class _Shared:
@@ -246,6 +288,20 @@ _SHARED_BY_ALL = frozenset(
         "_rng_snapshot",
     }
 )
+
+
+@functools.lru_cache(maxsize=1024)
+def draws_from_spaces(kind: type[CallEnv[Any, Any]]) -> bool:
+    """Whether the code of an environment samples from its own spaces, so that these are part of its state."""
+    names = {
+        name
+        for base in kind.__mro__
+        if base.__module__.partition(".")[0] not in ("spec_envs", "gymnasium", "builtins")
+        for function in vars(base).values()
+        if isinstance(function, types.FunctionType)
+        for name in function.__code__.co_names
+    }
+    return "sample" in names and not names.isdisjoint({"action_space", "observation_space"})
 
 
 @functools.lru_cache(maxsize=1024)

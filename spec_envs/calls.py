@@ -28,6 +28,12 @@ class Effect(enum.Enum):
     WRITE = "write"
 
 
+def check_effect(what: str, effect: object) -> None:
+    """Raise ``InvalidConfiguration`` unless ``effect``, which is ``what`` for the message, is an ``Effect``."""
+    if not isinstance(effect, Effect):
+        raise InvalidConfiguration(f"{what} must be Effect.READ, Effect.SAMPLE or Effect.WRITE, not {effect!r:.80}")
+
+
 def parts_named(touches: str | Set[str] | None) -> frozenset[str] | None:
     """The names in ``touches``, which are parts of the outside world; ``None`` (unknown) stays ``None``.
 
@@ -58,7 +64,7 @@ class Call:
             stale, and ``READ`` calls behind it wait for it. ``None``: unknown, so everything; empty: nothing.
 
     Raises:
-        InvalidConfiguration: ``touches`` is something else.
+        InvalidConfiguration: The handler has no name, or effect or ``touches`` is something else.
     """
 
     handler: str
@@ -68,6 +74,9 @@ class Call:
     _key: list[Hashable] = dataclasses.field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.handler, str) or not self.handler:
+            raise InvalidConfiguration(f"the handler of a call is named by a text, not by {self.handler!r:.80}")
+        check_effect(f"the effect of a call of {self.handler!r}", self.effect)
         object.__setattr__(self, "touches", parts_named(self.touches))
 
     @property

@@ -15,13 +15,13 @@ An integer is whatever has ``__index__`` and is not a bool: ``np.int64(3)`` and 
 
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, SupportsFloat, SupportsIndex, TypeVar
 
 import gymnasium as gym
 import numpy as np
 
-from spec_envs.errors import InvalidConfiguration, ResetNeeded
+from spec_envs.errors import InvalidConfiguration, ResetNeeded, UnknownHandler
 
 EpisodeType = TypeVar("EpisodeType")
 ItemType = TypeVar("ItemType")
@@ -115,6 +115,19 @@ def keep_numbers(settings: object, *names: str, least: float = 0.0, most: float 
         object.__setattr__(settings, name, value if type(value) is int else kept)
 
 
+def boolean(name: str, value: Any) -> bool:
+    """The argument ``name`` as a ``bool``; ``InvalidConfiguration`` if it is neither ``True`` nor ``False``."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise InvalidConfiguration(f"{name} must be True or False, not {value!r:.80}")
+
+
+def keep_booleans(settings: object, *names: str) -> None:
+    """Replace the fields of a frozen dataclass by the ``bool`` that they mean; or ``InvalidConfiguration``."""
+    for name in names:
+        object.__setattr__(settings, name, boolean(name, getattr(settings, name)))
+
+
 #: The greatest size of a generated world: a hundred times the embedded one.
 LARGEST_WORLD = 100
 
@@ -160,6 +173,46 @@ def check_env_factory(env_factory: object) -> None:
         )
 
 
+def check_env(env: object) -> None:
+    """Raise ``InvalidConfiguration`` unless ``env`` is an environment: no id of one, no class, no vector of them."""
+    if isinstance(env, gym.Env):
+        return
+    if isinstance(env, str):
+        way = f"; make it first: gym.make({env!r})"
+    elif isinstance(env, type):
+        way = f"; make one first: {env.__name__}(…)"
+    else:
+        way = "; wrap each of its environments" if isinstance(env, gym.vector.VectorEnv) else ""
+    raise InvalidConfiguration(f"env must be an environment (gymnasium.Env), not {env!r:.80}{way}")
+
+
+def made(env_factory: Callable[[], gym.Env[Any, Any]]) -> gym.Env[Any, Any]:
+    """What ``env_factory`` makes; ``InvalidConfiguration`` if that is no environment."""
+    env = env_factory()
+    if not isinstance(env, gym.Env):
+        raise InvalidConfiguration(f"env_factory must return an environment (gymnasium.Env), not {env!r:.80}")
+    return env
+
+
+def check_names(what: str, given: Iterable[object], known: Collection[str]) -> None:
+    """Raise ``UnknownHandler``, which lists the ``known`` names, if the argument ``what`` is given for another one."""
+    for name in given:
+        if name not in known:
+            raise UnknownHandler(f"{what} has {name!r}, but the calls here are: {', '.join(sorted(known))}")
+
+
+def check_seeds(seeds: Iterable[int]) -> Iterator[int]:
+    """The seeds, each an integer of at least 0; ``InvalidConfiguration`` at the first that is none.
+
+    What is at hand is looked at now; of what is made one by one, each seed when it is taken.
+    """
+    if isinstance(seeds, str | bytes | Mapping) or not isinstance(seeds, Iterable):
+        raise InvalidConfiguration(f"seeds must be an iterable of integers, such as range(100), not {seeds!r:.80}")
+    if isinstance(seeds, list | tuple | set | frozenset):
+        seeds = [integer("each of the seeds", seed, least=0) for seed in seeds]
+    return (integer("each of the seeds", seed, least=0) for seed in seeds)
+
+
 def index_in(items: Sequence[object], index: object, *, noun: str) -> int:
     """The index of one of ``items``, each of which is a ``noun``, as an ``int``; or ``InvalidConfiguration``."""
     number = as_integer(index)
@@ -190,6 +243,23 @@ def read_options(options: Mapping[str, Any] | None, known: Sequence[str]) -> dic
     if unknown := sorted(map(repr, set(options or ()) - set(known))):
         raise InvalidConfiguration(f"options of reset() may hold {names}, not {', '.join(unknown)}")
     return {name: value for name, value in (options or {}).items() if value is not None}
+
+
+def step_parts(env: object, result: Any) -> Sequence[Any]:
+    """What ``step`` of ``env`` has returned, if that has its five parts; or ``InvalidConfiguration``."""
+    return _parts(env, "step", result, ("observation", "reward", "terminated", "truncated", "info"))
+
+
+def reset_parts(env: object, result: Any) -> Sequence[Any]:
+    """What ``reset`` of ``env`` has returned, if that has its two parts; or ``InvalidConfiguration``."""
+    return _parts(env, "reset", result, ("observation", "info"))
+
+
+def _parts(env: object, method: str, result: Any, parts: Sequence[str]) -> Sequence[Any]:
+    if isinstance(result, tuple | list) and len(result) == len(parts):
+        return result
+    found = f"{len(result)} values" if isinstance(result, tuple | list) else type(result).__name__
+    raise InvalidConfiguration(f"{method}() of {env} must return ({', '.join(parts)}), not {found}: {result!r:.80}")
 
 
 def begun(episode: EpisodeType | None) -> EpisodeType:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
+_DIGITS = "0123456789"
 
 
 class Draws:
@@ -34,12 +35,13 @@ class Draws:
 
     def shuffled(self, values: Sequence[T]) -> list[T]:
         """The values in another order."""
-        mixed = list(values)
+        mixed, draw = list(values), self._random
         for last in range(len(mixed) - 1, 0, -1):
-            other = self.below(last + 1)
+            other = int(draw() * (last + 1))
             mixed[last], mixed[other] = mixed[other], mixed[last]
         return mixed
 
     def digits(self, count: int) -> str:
         """A text of ``count`` digits, the first of which is not 0."""
-        return str(self.between(1, 9)) + "".join(str(self.below(10)) for _ in range(count - 1))
+        first, draw = str(self.between(1, 9)), self._random
+        return first + "".join([_DIGITS[int(draw() * 10)] for _ in range(count - 1)])

@@ -1,6 +1,15 @@
-"""Keys of objects that are not compared by their content: by the rule of their class, or by what they are."""
+"""Keys of objects that are not compared by their content alone.
 
+They are compared by the rule of their class, by what they are, or by the order in which they are walked, too.
+"""
+
+import dataclasses
+import threading
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
+
+import numpy as np
 
 
 class OwnRule:
@@ -46,3 +55,46 @@ class Itself:
 
     def __hash__(self) -> int:
         return id(self.value)
+
+
+class _Met(threading.local):
+    """What keys were made of on this thread.
+
+    Attributes:
+        sets: The number of sets.
+    """
+
+    sets = 0
+
+
+#: To know whether a value holds a set, without looking for one in each value.
+MET = _Met()
+
+
+def ordered_key(value: Any, key_of: Callable[[Any], Hashable]) -> Hashable:
+    """``key_of(value)``, and the order of each set in ``value``: whoever loops over the set sees it."""
+    before = MET.sets
+    key = key_of(value)
+    return key if MET.sets == before else (key, _orders_of(value, key_of))
+
+
+def _orders_of(value: Any, key_of: Callable[[Any], Hashable]) -> tuple[Hashable, ...]:
+    found: list[Hashable] = []
+    if isinstance(value, AbstractSet):
+        found.append(tuple(map(key_of, value)))
+    for part in _parts(value):
+        found += _orders_of(part, key_of)
+    return tuple(found)
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, (str, bytes, range)):
+        return ()
+    if isinstance(value, np.ndarray):
+        return value.ravel().tolist() if value.dtype.hasobject else ()
+    held = getattr(value, "__dict__", {}).values()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return (getattr(value, field.name) for field in dataclasses.fields(value) if field.compare)
+    if isinstance(value, Mapping):
+        return (*value.keys(), *value.values(), *held)
+    return (*value, *held) if isinstance(value, (Sequence, AbstractSet)) else held

@@ -7,6 +7,7 @@ import re
 import traceback
 from collections.abc import Iterator
 from importlib import metadata
+from pathlib import Path
 
 from gymnasium.error import DependencyNotInstalled
 
@@ -66,9 +67,9 @@ def needed(what: str, *extras: str, script: bool = False) -> Iterator[None]:
         unfit = [told for name in names if (told := _unfit(name))]
         if _is_of_this_package(error) and (not unfit or isinstance(error, SpecEnvsError)):
             raise
-        packages = ", ".join(unfit or map(_with_version, names))
         said = str(error) if isinstance(error, ImportError) else f"installed, but broken: {error!r:.300}"
         is_told = isinstance(error, DependencyNotInstalled)
+        packages = ", ".join(unfit or map(_with_version, names))
         failure = error if is_told else _failure(what, extras, f"{packages} ({' '.join(said.split())})")
         if script:
             raise SystemExit(str(failure)) from None
@@ -84,8 +85,15 @@ def _is_of_this_package(error: Exception) -> bool:
     return is_own and frame.f_globals["__name__"] != __name__ and not isinstance(error, DependencyNotInstalled)
 
 
+def install_command(*extras: str) -> str:
+    """The command that installs these extras; for a checkout of the repository also the one that needs no index."""
+    names, root = ",".join(extras), Path(__file__).parents[1]
+    here = f', or for this checkout: pip install -e "{root}[{names}]"' if (root / "pyproject.toml").is_file() else ""
+    return f"pip install 'spec-envs[{names}]'{here}"
+
+
 def _failure(what: str, extras: tuple[str, ...], packages: str) -> DependencyNotInstalled:
-    return DependencyNotInstalled(f"{what} needs {packages}: pip install 'spec-envs[{','.join(extras)}]'")
+    return DependencyNotInstalled(f"{what} needs {packages}: {install_command(*extras)}")
 
 
 def _unfit(package: str) -> str | None:
@@ -108,7 +116,7 @@ def _numbers(version: str) -> list[int]:
 
 def _with_version(package: str) -> str:
     with contextlib.suppress(Exception):
-        return f"{package} (version {metadata.version(package)})"
+        package += f" (version {metadata.version(package)})"
     return package
 
 

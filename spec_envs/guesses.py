@@ -1,6 +1,7 @@
 """Guessers and prefetchers, which predict responses, and reads, while an episode waits for a response."""
 
 import dataclasses
+import inspect
 import itertools
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Protocol
@@ -8,6 +9,7 @@ from typing import Any, Protocol
 from spec_envs.calls import Call
 from spec_envs.checks import as_number
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.parameters import why_not_called
 from spec_envs.values import own_copy
 
 
@@ -23,6 +25,27 @@ class Guess:
         if not 0.0 <= probability <= 1.0:
             raise InvalidConfiguration(f"probability of a guess must lie in [0, 1], not {self.probability!r:.80}")
         object.__setattr__(self, "probability", probability)
+
+
+def check_guesser(name: str, guesser: object, method: str = "guess") -> None:
+    """Check the argument ``name``, a guesser, or a prefetcher, whose ``method`` is "prefetch".
+
+    Raises:
+        InvalidConfiguration: It is a class, or has no such method, or a method that cannot be called with a call (or a
+            situation) and a number of guesses; or its ``observe`` cannot be called with a call and a response.
+    """
+    known = inspect.getattr_static(guesser, method, None)
+    if isinstance(guesser, type) and not isinstance(known, staticmethod | classmethod):
+        raise InvalidConfiguration(f"{name} must be an object, not the class {guesser.__name__}: make one")
+    given = {method: ("situation" if method == "prefetch" else "call", "number k"), "observe": ("call", "response")}
+    for each, places in given.items():
+        function = getattr(guesser, each, None)
+        if not callable(function):
+            if each == method:
+                raise InvalidConfiguration(f"{name} is {guesser!r:.80}, which has no method {method}({places[0]}, k)")
+            continue
+        if (why := why_not_called(function, places, ("cancel", "early") if each == method else ())) is not None:
+            raise InvalidConfiguration(f"{name} is {guesser!r:.80}, whose {each}() cannot be called: {why}")
 
 
 def owned_guesses(guesser: object, guesses: object, most: int | None = None) -> tuple[Guess, ...]:

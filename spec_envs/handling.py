@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import functools
 import inspect
 import math
@@ -12,14 +11,15 @@ import threading
 import time
 import types
 from collections.abc import Awaitable, Callable, Generator, Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 
-from spec_envs.calls import Effect
+from spec_envs.calls import Effect, check_effect
 from spec_envs.errors import CallCancelled, InvalidConfiguration
-from spec_envs.parameters import parameters_of
+from spec_envs.parameters import known_parameters, parameters_of, why_not_filled
 from spec_envs.pickling import NotPicklable
+from spec_envs.usage import NOTHING, Spending, Usage, check_usage
 from spec_envs.values import own_copy
 
 
@@ -41,66 +41,6 @@ class Handler(Protocol):
         """
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Usage:
-    """The cost of a call: tokens read, tokens written, and money (US dollars, or the currency of your own prices).
-
-    ``unpriced`` are those of the tokens whose price is unknown: ``money`` lacks what they cost.
-    """
-
-    tokens_in: float = 0
-    tokens_out: float = 0
-    money: float = 0.0
-    unpriced: float = 0
-
-    @property
-    def tokens(self) -> float:
-        """Tokens read and written."""
-        return self.tokens_in + self.tokens_out
-
-    @property
-    def money_text(self) -> str:
-        """The money as text for people, which also says if the price of tokens is unknown."""
-        unknown = f"the unknown price of {self.unpriced:,.0f} tokens" if self.unpriced else ""
-        known = f"{self.money:.4g}" if self.money or not unknown else ""
-        return " and ".join(filter(None, (known, unknown)))
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            self.tokens_in + other.tokens_in,
-            self.tokens_out + other.tokens_out,
-            self.money + other.money,
-            self.unpriced + other.unpriced,
-        )
-
-    def __mul__(self, share: float) -> Usage:
-        return Usage(self.tokens_in * share, self.tokens_out * share, self.money * share, self.unpriced * share)
-
-    def __bool__(self) -> bool:
-        return bool(self.tokens_in or self.tokens_out or self.money)
-
-
-#: The usage of what costs nothing.
-NOTHING = Usage()
-
-
-@dataclasses.dataclass(slots=True)
-class _Spending:
-    """A cost that arises evenly between ``start`` and ``start + seconds``, unless it ends at ``until``."""
-
-    usage: Usage
-    start: float
-    seconds: float
-    until: float = math.inf
-
-    def share(self, now: float) -> float:
-        """The share of the cost that has arisen by ``now``."""
-        passed = min(now, self.until) - self.start
-        if passed >= self.seconds:
-            return 1.0
-        return max(0.0, passed / self.seconds) if self.seconds else 0.0
-
-
 class CancelToken(NotPicklable):
     """A handler's view of its own call: whether the response is still wanted, how to wait, and a meter of the cost.
 
@@ -116,7 +56,7 @@ class CancelToken(NotPicklable):
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[], None]] = []
-        self._spent: list[_Spending] = []
+        self._spent: list[Spending] = []
 
     @property
     def cancelled(self) -> bool:
@@ -156,7 +96,9 @@ class CancelToken(NotPicklable):
     @contextlib.contextmanager
     def _sleeping(self, seconds: float, spending: Usage | None) -> Iterator[None]:
         self.raise_if_cancelled()
-        spent = _Spending(spending or Usage(), self._now(), max(0.0, seconds))
+        if spending is not None:
+            check_usage(spending)
+        spent = Spending(spending or NOTHING, self._now(), max(0.0, seconds))
         if spending is not None:
             self._spent.append(spent)
         try:
@@ -177,8 +119,13 @@ class CancelToken(NotPicklable):
         self.sleep(seconds, spending)
 
     def spend(self, usage: Usage) -> None:
-        """Add ``usage`` to what this call has cost so far."""
-        self._spent.append(_Spending(usage, self._now(), 0.0))
+        """Add ``usage`` to what this call has cost so far.
+
+        Raises:
+            InvalidConfiguration: ``usage`` is no ``Usage``.
+        """
+        check_usage(usage)
+        self._spent.append(Spending(usage, self._now(), 0.0))
 
     def usage(self, at: float | None = None) -> tuple[Usage, Usage]:
         """The cost of the call up to the time ``at`` (default: now), and its cost if it runs to its end."""
@@ -274,19 +221,30 @@ def as_handler(function: Handler) -> Handler:
     and so is its method ``predict``: the response is the action.
 
     Raises:
-        InvalidConfiguration: ``function`` cannot be called.
+        InvalidConfiguration: ``function`` cannot be called with a query, is a class, or has an ``effect`` that is none.
     """
+    if isinstance(function, type) and any({"__call__", "predict"} & vars(kind).keys() for kind in function.__mro__):
+        raise InvalidConfiguration(
+            f"a handler or a policy must be an object, not the class {function.__name__}: make one"
+        )
+    declared_effect("handler", function)
     predict = _predict_of(function)
     if predict is not None:
         return _Adapted(function, functools.partial(_action, predict))
     if not callable(function):
         raise InvalidConfiguration(f"a handler must be callable, and {function!r} is not")
-    parameters = parameters_of(function)
+    parameters = known_parameters(function)
+    if (why := why_not_filled(parameters, ("query",), ("cancel",))) is not None:
+        raise InvalidConfiguration(
+            f"{function!r} cannot be called as a handler or a policy: {why}; it is called with the query (of a policy: "
+            f"the observation), and with the call's token where it has a parameter named 'cancel'"
+        )
+    parameters = parameters or {}
     second = parameters["cancel"] if [*parameters][1:2] == ["cancel"] else None
     by_position = second is not None and not second.is_keyword_only
     if by_position and second is not None and second.has_default:
         return function
-    return _Adapted(function, function, by_position)
+    return _Adapted(function, function, by_position, by_name=not by_position and "cancel" in parameters)
 
 
 def answered(
@@ -338,10 +296,12 @@ class _Awaited:
 class _Adapted:
     """Calls ``function``, made from ``origin``, with the query, and with the token if it has a parameter for it."""
 
-    def __init__(self, origin: Any, function: Callable[..., Any], by_position: bool = False) -> None:
+    def __init__(
+        self, origin: Any, function: Callable[..., Any], by_position: bool = False, *, by_name: bool = False
+    ) -> None:
         self._function = function
         self._by_position = by_position
-        self._by_name = not by_position and "cancel" in parameters_of(function)
+        self._by_name = by_name
         self.is_async = is_async(function)
         self.unpriced = unpriced_model(function)
         self.greatest_usage = declared(origin, "greatest_usage")
@@ -408,9 +368,10 @@ def _guessed(
 def declared_effect(what: str, handler: object) -> Effect | None:
     """The ``effect`` of ``handler``, the argument ``what``, if it has one; or ``InvalidConfiguration``."""
     effect = getattr(handler, "effect", None)
-    if effect is not None and not isinstance(effect, Effect):
-        raise InvalidConfiguration(f"effect of {what}={handler!r} must be an Effect, not {effect!r}")
-    return effect
+    if effect is None:
+        return None
+    check_effect(f"effect of the {what} {getattr(handler, '__name__', type(handler).__name__)}", effect)
+    return cast(Effect, effect)
 
 
 def unpriced_model(function: object) -> str | None:

@@ -13,7 +13,9 @@ import fractions
 import logging
 import pathlib
 import re
+import struct
 import types
+import typing
 import uuid
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -69,25 +71,26 @@ def frozen(value: Any) -> Any:
     Raises:
         TypeError: ``value`` is not JSON data.
     """
-    kind = type(value)
-    if kind is str or kind in _FROZEN:
+    kept = _KEPT
+    if type(value) in kept:
         return value
     if isinstance(value, (dict, Mapping)):  # dict first, which is found faster
-        return FrozenDict({name: frozen(part) for name, part in value.items()})
+        return FrozenDict({name: part if type(part) in kept else frozen(part) for name, part in value.items()})
     if isinstance(value, (list, tuple)):
-        return FrozenList(map(frozen, value))
+        return FrozenList([part if type(part) in kept else frozen(part) for part in value])
     if isinstance(value, (str, int, float)):
         return value
     raise TypeError(f"{value!r:.200} is not JSON data: it holds objects by name, arrays, texts, numbers, bools or None")
 
 
-_FROZEN = frozenset({FrozenDict, FrozenList, bool, int, float, type(None)})
+_KEPT = frozenset({FrozenDict, FrozenList, str, bool, int, float, type(None)})
 
 #: Types whose values cannot change, or that stand for something outside of the values.
 ATOMS: frozenset[type] = frozenset(
     {type(None), type(...), type(NotImplemented), bool, int, float, complex, str, bytes, type, object, range, slice}
     | {FrozenDict, FrozenList}
     | {types.ModuleType, types.CodeType, re.Pattern, logging.Logger, property, decimal.Decimal, fractions.Fraction}
+    | {struct.Struct, np.busdaycalendar, typing.TypeVar, typing.NewType}
     | {types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType, uuid.UUID}
     | {datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone}
 )

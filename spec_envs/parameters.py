@@ -3,7 +3,7 @@
 import contextlib
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
 #: Of a function that takes any number of arguments, by place or by name.
@@ -15,10 +15,44 @@ class Parameter(NamedTuple):
 
     is_keyword_only: bool
     has_default: bool
+    takes_places: bool = False  # ``*args``
+    takes_names: bool = False  # ``**options``
 
 
 def parameters_of(function: Callable[..., Any]) -> dict[str, Parameter]:
     """The parameters of ``function`` by name, in order; none for builtins without a signature."""
+    return known_parameters(function) or {}
+
+
+def why_not_called(function: Callable[..., Any], places: Sequence[str], by_name: Container[str] = ()) -> str | None:
+    """Why ``function`` cannot be called so, as ``why_not_filled`` says it of its parameters."""
+    return why_not_filled(known_parameters(function), places, by_name)
+
+
+def why_not_filled(
+    found: Mapping[str, Parameter] | None, places: Sequence[str], by_name: Container[str] = ()
+) -> str | None:
+    """Why a function with the parameters ``found`` cannot be called so; ``None``: it can, or they are not known.
+
+    Args:
+        found: What ``known_parameters`` has returned.
+        places: What each argument that is given by its place is.
+        by_name: The names of the arguments that are given where there are parameters of these names.
+    """
+    if found is None:
+        return None
+    single = {name: each for name, each in found.items() if not each.takes_places and not each.takes_names}
+    by_place = [name for name, each in single.items() if not each.is_keyword_only]
+    if len(by_place) < len(places) and not any(each.takes_places for each in found.values()):
+        return f"it has no parameter for the {places[len(by_place)]}"
+    for name, each in single.items():
+        if name not in by_place[: len(places)] and not each.has_default and name not in by_name:
+            return f"nobody gives its parameter {name!r} a value"
+    return None
+
+
+def known_parameters(function: Callable[..., Any]) -> dict[str, Parameter] | None:
+    """The parameters of ``function``, as ``parameters_of``; ``None`` for builtins without a signature."""
     is_bound = isinstance(function, types.MethodType)
     plain = function.__func__ if isinstance(function, types.MethodType) else function
     # What is in its dict may say that it wraps another function, or has another signature.
@@ -29,8 +63,16 @@ def parameters_of(function: Callable[..., Any]) -> dict[str, Parameter]:
         return found
     with contextlib.suppress(TypeError, ValueError):  # some builtins have no signature
         each = inspect.signature(function).parameters.values()
-        return {one.name: Parameter(one.kind is one.KEYWORD_ONLY, one.default is not one.empty) for one in each}
-    return {}
+        return {
+            one.name: Parameter(
+                one.kind is one.KEYWORD_ONLY,
+                one.default is not one.empty,
+                one.kind is one.VAR_POSITIONAL,
+                one.kind is one.VAR_KEYWORD,
+            )
+            for one in each
+        }
+    return None
 
 
 def _in_code_of(function: types.FunctionType) -> dict[str, Parameter]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from spec_envs.equality import Itself, OwnRule
+from spec_envs.equality import MET, Itself, OwnRule, ordered_key
 from spec_envs.errors import NotCopyable
 from spec_envs.functions import copied_function, copied_method
 from spec_envs.immutable import ATOMIC_FAMILIES, ATOMS
@@ -28,7 +28,7 @@ from spec_envs.sets import fill_alike
 def same(one: Any, other: Any) -> bool:
     """Whether the two values have equal keys, so that nothing that comes later can tell them apart.
 
-    Sets have to be in the same order, also those in dicts, lists and tuples, because whoever loops over them sees it.
+    Sets have to be in the same order, because whoever loops over them sees it.
     """
     kind = type(one)
     if one is other:
@@ -49,8 +49,6 @@ def same(one: Any, other: Any) -> bool:
             return len(one) == len(other) and all(map(same, one, other))
         except RecursionError:  # it holds itself
             return False
-    if kind is set or kind is frozenset:
-        return type(other) is kind and [*map(key_of, one)] == [*map(key_of, other)]
     return bool(key_or_itself(one) == key_or_itself(other))
 
 
@@ -366,6 +364,7 @@ def key_of(value: Any) -> Hashable:
         if isinstance(value, Mapping):
             return (_name(kind), *((key_of(k), key_of(v)) for k, v in value.items()), *_attributes_key(value))
         if isinstance(value, AbstractSet):
+            MET.sets += 1
             return (_name(kind), frozenset(key_of(item) for item in value), *_attributes_key(value))
         if isinstance(value, Sequence) and not isinstance(value, (str, bytes, range)):
             return (_name(kind), *map(key_of, value), *_attributes_key(value))
@@ -375,9 +374,9 @@ def key_of(value: Any) -> Hashable:
 
 
 def key_or_itself(value: Any) -> Hashable:
-    """``key_of(value)``; where that fails, since ``value`` holds itself for example, a key that only it has."""
+    """``key_of(value)``, with the order of sets; where that fails, since it holds itself, a key that only it has."""
     try:
-        return key_of(value)
+        return ordered_key(value, key_of)
     except (Exception, SystemExit, GeneratorExit):
         return Itself(value)
 

@@ -7,6 +7,7 @@ import functools
 import math
 import pickle
 import threading
+import types
 
 import numpy as np
 import pytest
@@ -188,6 +189,46 @@ def test_sets_that_are_walked_in_another_order_can_be_told_apart():
     assert key_of({0, 8}) == key_of({8, 0})
     assert not same({"a": [{0, 8}]}, {"a": [{8, 0}]})
     assert same({"a": [{0, 8}]}, {"a": [{0, 8}]})
+
+
+@dataclasses.dataclass
+class Holder:
+    ids: object
+
+
+class Numbers(list[object]):
+    ids: object = None
+
+
+def numbers_with(ids: object) -> Numbers:
+    numbers = Numbers([1])
+    numbers.ids = ids
+    return numbers
+
+
+WRAPPED = {
+    "itself": lambda ids: ids,
+    "in a list": lambda ids: [1, ids],
+    "in a dict": lambda ids: {"ids": ids},
+    "as a key": lambda ids: {frozenset(ids): 1},
+    "in a tuple in a dict": lambda ids: {"ids": (ids, "x")},
+    "frozen": frozenset,
+    "in a set": lambda ids: {frozenset(ids)},
+    "in a dataclass": Holder,
+    "in an attribute": numbers_with,
+    "as the keys of a dict": lambda ids: dict.fromkeys(ids).keys(),
+    "in a mapping proxy": lambda ids: types.MappingProxyType({"ids": ids}),
+    "in an array": lambda ids: np.array([ids], dtype=object),
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPED.values(), ids=WRAPPED)
+def test_calls_and_guesses_with_sets_in_another_order_are_others(wrap):
+    """A handler that loops over the set of its query may answer otherwise."""
+    one, same_order, other = wrap({0, 8}), wrap({0, 8}), wrap({8, 0})
+    assert Call("read", one) == Call("read", same_order) and hash(Call("read", one)) == hash(Call("read", same_order))
+    assert Call("read", one) != Call("read", other)
+    assert same(one, same_order) and not same(one, other)
 
 
 def test_calls_with_queries_that_have_no_key_equal_themselves_alone():

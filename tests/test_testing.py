@@ -2,6 +2,7 @@
 
 import copy
 import math
+import random
 from typing import Any
 
 import gymnasium as gym
@@ -9,8 +10,15 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from spec_envs import Effect, fork
-from spec_envs.errors import ForkCheckFailed, InvalidAction, InvalidConfiguration, ResetNeeded, SpecEnvsError
+from spec_envs import Call, CallEnv, Effect, fork
+from spec_envs.errors import (
+    ForkCheckFailed,
+    HandlerFailed,
+    InvalidAction,
+    InvalidConfiguration,
+    ResetNeeded,
+    SpecEnvsError,
+)
 from spec_envs.testing import FakeEnv, check_fork, pure_response, same
 
 
@@ -347,6 +355,121 @@ def test_a_fork_that_asks_another_question_is_found_out():
         check_fork(AsksSomethingElse({"world": lambda query: 0}))
 
 
+class Courier(CallEnv):
+    """Keeps the rules for its calls, to be broken: it goes where two handlers say."""
+
+    observation_space = spaces.Discrete(10_000)
+    action_space = spaces.Discrete(3)
+
+    def __init__(self, way=pure_response):
+        super().__init__({"way": way})
+        self.place, self.luck, self.asked = 0, 0, 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place, self.luck = 0, int(self.np_random.integers(9))
+        return self.place, {}
+
+    def step(self, action):
+        first = self.ask(Call("way", (self.place, int(action), self.luck)))
+        second = self.ask(Call("way", (first, self.luck)))
+        self.place, self.luck = self.place + first + second, int(self.np_random.integers(9))
+        return self.place, 0.0, self.place > 50, False, {}
+
+
+class MovesTooSoon(Courier):
+    def step(self, action):
+        self.place += 1
+        return super().step(action)
+
+
+class MovesBetween(Courier):
+    def step(self, action):
+        first = self.ask(Call("way", (self.place, int(action))))
+        self.place += first
+        self.place += self.ask(Call("way", self.place))
+        return self.place, 0.0, self.place > 50, False, {}
+
+
+class DrawsTooSoon(Courier):
+    def step(self, action):
+        self.luck = int(self.np_random.integers(9))
+        return super().step(action)
+
+
+class CountsItsTries(Courier):
+    """Which shows only in a later step."""
+
+    def step(self, action):
+        self.asked += 1
+        observation, *rest = super().step(action)
+        return observation, *rest[:-1], {"asked": self.asked if self.place > 8 else None}
+
+
+class Forgives(Courier):
+    """Makes something of an error, and goes on."""
+
+    def step(self, action):
+        try:
+            return super().step(action)
+        except HandlerFailed:
+            self.place += 1
+            return self.place, -1.0, False, False, {}
+
+
+class DrawsInVain(Counter):
+    """Draws from a global generator what nobody sees."""
+
+    def step(self, action):
+        self.log = [random.random()]
+        return super().step(action)
+
+
+class DrawsAtReset(Courier):
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.start = np.random.rand()
+        return self.place, {}
+
+
+class DrawsBetweenCalls(Courier):
+    def step(self, action):
+        self.ask(Call("way", "look"))
+        self.mood = np.random.normal()
+        self.ask(Call("way", "go"))
+        return super().step(action)
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (MovesTooSoon, r"in step 0, after each of its calls had failed once \(.*\): step\(.*\): observation is"),
+        (MovesBetween, r"in step 0, after each of its calls had failed once"),
+        (
+            DrawsTooSoon,
+            r"in step \d+, after each of its calls had failed once .* self.np_random, only after its last ask",
+        ),
+        (CountsItsTries, r"in step \d+, after each of its calls had failed once .*: info is"),
+        (DrawsInVain, r"step\(.*\) draws from the global generator `random`, which forks share; use self.np_random"),
+        (DrawsAtReset, r"reset\(\) draws from the global generator of `np.random`"),
+        (DrawsBetweenCalls, r"step\(.*\) draws from the global generator of `np.random`"),
+    ],
+)
+def test_an_environment_that_breaks_a_rule_is_found_out(broken, message):
+    with pytest.raises(ForkCheckFailed, match=message):
+        check_fork(gym.wrappers.TimeLimit(broken(), 50))
+
+
+def draws_itself(query):
+    return random.randrange(4)
+
+
+@pytest.mark.parametrize("kind", [Courier, Forgives])
+def test_handlers_may_draw_and_errors_may_be_made_something_of(kind):
+    check_fork(kind(draws_itself))
+    check_fork(gym.wrappers.TimeLimit(kind(), 50))
+
+
 class WithState(gym.Wrapper):
     env: Any
 
@@ -441,6 +564,24 @@ def test_fake_env_needs_something_to_ask():
     with pytest.raises(InvalidConfiguration, match="needs at least one handler and one effect"):
         FakeEnv({})
     FakeEnv({}, calls_per_step=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"effects": ["read"]}, "each of the effects must be Effect.READ, .* not 'read'"),
+        ({"calls_per_step": -1}, "calls_per_step must be an integer of at least 0, not -1"),
+        ({"calls_in_reset": "2"}, "calls_in_reset must be an integer of at least 0, not '2'"),
+        ({"length": 0}, "length must be an integer of at least 1, not 0"),
+        ({"random": "no"}, "random must be True or False, not 'no'"),
+        ({"owned": "world"}, "owned must be names of handlers, such as \\('world',\\), not 'world'"),
+        ({"owned": 3}, "owned must be names of handlers"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_fake_env_names_what_makes_no_sense(given, message):
+    with pytest.raises(InvalidConfiguration, match=message):
+        FakeEnv(**given)
 
 
 def test_fake_env_refuses_unknown_actions_and_keeps_its_state():

@@ -8,16 +8,19 @@ from typing import Any, Generic, Self, SupportsFloat, TypeVar
 import gymnasium as gym
 
 from spec_envs.calls import Call
+from spec_envs.checks import check_env
 from spec_envs.errors import NotForkable
 from spec_envs.guesses import AsyncGuesser, Guesser, Prefetcher
 from spec_envs.pickling import NotPicklable
 from spec_envs.values import own_copy
 from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
+from spec_envs.wrappers.speculation.asked_steps import expect_call, finish, recover
 from spec_envs.wrappers.speculation.awaiting import Answered, run_awaited
 from spec_envs.wrappers.speculation.episode import Acting, Checkpoint
 from spec_envs.wrappers.speculation.failed_steps import after_failed_step
 from spec_envs.wrappers.speculation.options import SessionOptions
+from spec_envs.wrappers.speculation.replays import Replay
 from spec_envs.wrappers.speculation.session import Session
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Trace
@@ -44,6 +47,11 @@ class _Begun:
     method: Method  # the method with its arguments, to run on the environment
     before: Checkpoint  # where the episode stood before
     answers: list[Answered] = dataclasses.field(default_factory=list)  # the calls that have been answered so far
+
+    def replay(self, base: gym.Env[Any, Any], answers: list[Answered]) -> Replay:
+        """This step or reset from ``base`` with the responses in ``answers``, for forks to make again."""
+        responses = tuple(answered.response for answered in answers if answered.error is None)
+        return Replay(base, self.method, responses, self.request[0] == "reset")
 
 
 class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
@@ -101,6 +109,7 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
         estimates: Estimates | str | os.PathLike[str] | None = None,
         otel: bool | TracerProvider = False,
     ) -> None:
+        check_env(env)
         self._runtime = AsyncioRuntime()
         options = SessionOptions(
             policy=policy,
@@ -228,13 +237,13 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
         """
         if self._session.is_inherited:
             return
-        if not self._session.closed:
-            self._session.closed = True
-            self._session.plain.close()
-            self._session.driver.close()
-            self._session.keep()
-            self.trace.tell_end(self._session.driver.now(), "closed")
         try:
+            if not self._session.closed:
+                self._session.closed = True
+                self._session.plain.close()
+                self._session.driver.close()
+                self._session.keep()
+                self.trace.tell_end(self._session.driver.now(), "closed")
             await self._runtime.ended()
         finally:
             self._session.env.close()
@@ -271,8 +280,7 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
 
         async def answer(call: Call, answers: list[Answered]) -> Any:
             """The real environment asks for a call that no fork has asked for."""
-            responses = [answered.response for answered in answers if answered.error is None]
-            session.expect_call(call, begun.method, responses)
+            expect_call(session, call, begun.replay(session.base, answers))
             response = await self._obtain()
             session.driver.commit(response)
             return response
@@ -280,12 +288,12 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
         try:
             await self._await_calls(begun.answers)
             transition = await run_awaited(self._session.env, begun.method, answer, begun.answers)
-        except Exception:
+        except Exception as error:
             self._begun = None
-            session.recover()
+            recover(session, error, begun.replay(session.base, begun.answers))
             raise
         self._begun = None
-        return session.finish(transition)
+        return finish(session, transition, begun.replay(session.base, begun.answers))
 
     async def _run_plainly(self, begun: _Begun) -> Transition:
         """Run the begun method on the real environment, and await each call when the environment comes to it."""

@@ -2,7 +2,17 @@
 
 import dataclasses
 import enum
+import os
+from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
+
+from spec_envs.brief import quoted
+from spec_envs.values import same
+
+#: The characters of a value that are shown, and how many of them stand before the first that differs.
+_SHOWN, _BEFORE = 120, 40
 
 
 class Verdict(enum.Enum):
@@ -12,6 +22,8 @@ class Verdict(enum.Enum):
     NONDETERMINISTIC_CONTROL = "nondeterministic control"
     DIVERGED = "diverged"
     NOT_FORKABLE = "not forkable"
+    FAILED_ALIKE = "failed alike"
+    NOTHING_COMPARED = "nothing was compared"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,8 +46,27 @@ class Difference:
     second: Any
 
     def __str__(self) -> str:
-        where = f"seed {self.seed}, step {self.step}"
-        return f"{where}: {self.field} is {self.first!r} in one run and {self.second!r} in the other"
+        path, first, second = _narrowed(self.field, self.first, self.second)
+        one, other = _shown_apart(first, second)
+        return f"seed {self.seed}, step {self.step}: {path} is {one} in one run and {other} in the other"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Failure:
+    """An error that ended an episode, with and without speculation.
+
+    Args:
+        seed: The seed of the episode.
+        step: The number of the step that was not made; 0 is the reset, 1 the first step.
+        error: The class of the error, and its text.
+    """
+
+    seed: int
+    step: int
+    error: str
+
+    def __str__(self) -> str:
+        return f"seed {self.seed}, step {self.step}: {self.error}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,23 +74,67 @@ class Certificate:
     """The result of ``certify``; true if the verdict is ``LOSSLESS``.
 
     Args:
-        verdict: ``LOSSLESS`` if no seed showed a difference. ``NONDETERMINISTIC_CONTROL`` if two plain runs of one seed
-            already differ, so that nothing can be said. ``DIVERGED`` if two plain runs agree and the speculative run
-            differs from them. ``NOT_FORKABLE`` if the environment cannot be speculated on; ``reason`` says why.
+        verdict: ``LOSSLESS`` if no seed showed a difference, and every episode was played to its end, or to
+            ``max_steps``. ``FAILED_ALIKE`` if no seed showed a difference, but errors have ended episodes, the same
+            ones with and without speculation. ``NOTHING_COMPARED`` if errors have done so before the end of the first
+            step of every episode. ``NONDETERMINISTIC_CONTROL`` if two plain runs of one seed already differ, so that
+            nothing can be said. ``DIVERGED`` if two plain runs agree and the speculative run differs from them.
+            ``NOT_FORKABLE`` if the environment cannot be speculated on; ``reason`` says why.
         seeds: The number of seeds compared, including the seed with the difference.
         difference: The first difference, if any.
         reason: The message of the ``NotForkable``, if any.
+        failed: The number of seeds whose episode was ended by an error, the same with and without speculation.
+        failure: The first of these errors, if any.
     """
 
     verdict: Verdict
     seeds: int
     difference: Difference | None = None
     reason: str | None = None
+    failed: int = 0
+    failure: Failure | None = None
 
     def __bool__(self) -> bool:
         return self.verdict is Verdict.LOSSLESS
 
     def __str__(self) -> str:
+        if self.verdict is Verdict.NOTHING_COMPARED:
+            return f"{self.verdict.value}: on all of {self.seeds} seed(s) the first step failed ({self.failure})"
+        if self.verdict is Verdict.FAILED_ALIKE:
+            return (
+                f"{self.verdict.value} on {self.failed} of {self.seeds} seed(s): no difference, but an error has ended "
+                f"these episodes in all runs ({self.failure})"
+            )
         why = self.reason or self.difference
         where = "" if why is None else f" ({why})"
         return f"{self.verdict.value} on {self.seeds} seed(s){where}"
+
+
+def _narrowed(path: str, one: Any, other: Any) -> tuple[str, Any, Any]:
+    """The first part in which two values differ: its path, and the part in each of them."""
+    kind = type(one)
+    if kind is type(other) is np.ndarray and one.shape == other.shape and one.dtype == other.dtype:
+        for place in np.ndindex(one.shape):
+            if not same(one[place], other[place]):
+                return (f"{path}[{', '.join(map(str, place))}]" if place else path), one[place], other[place]
+    if isinstance(one, Mapping) and kind is type(other) and [*one] == [*other]:
+        parts = [(f"[{name!r}]", one[name], other[name]) for name in one]
+    elif kind in (list, tuple) and kind is type(other) and len(one) == len(other):
+        parts = [(f"[{i}]", *pair) for i, pair in enumerate(zip(one, other, strict=True))]
+    else:
+        return path, one, other
+    for name, first, second in parts:
+        if not same(first, second):
+            return _narrowed(path + name, first, second)
+    return path, one, other
+
+
+def _shown_apart(one: Any, other: Any) -> tuple[str, str]:
+    """The two values as text, from a little before the place where they begin to differ."""
+    texts = [quoted(value, 1 << 20) for value in (one, other)]
+    if texts[0] == texts[1]:
+        return f"{texts[0][:_SHOWN]} ({type(one).__name__})", f"{texts[1][:_SHOWN]} ({type(other).__name__})"
+    equal = len(os.path.commonprefix(texts))
+    begin = max(0, equal - _BEFORE) if max(map(len, texts)) > _SHOWN else 0
+    shown = [f"{'…' * (begin > 0)}{text[begin : begin + _SHOWN]}{'…' * (begin + _SHOWN < len(text))}" for text in texts]
+    return shown[0], shown[1]

@@ -2,28 +2,30 @@
 
 import inspect
 import itertools
-from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
+from spec_envs.brief import brief
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
-from spec_envs.checks import check_env_factory
-from spec_envs.errors import InvalidConfiguration, NotForkable
+from spec_envs.checks import check_env_factory, check_seeds, integer, made, reset_parts, step_parts
+from spec_envs.errors import InvalidConfiguration, NotCopyable, NotForkable
 from spec_envs.guesses import AsyncGuesser, Guesser
 from spec_envs.handling import answered, as_handler
-from spec_envs.values import key_of
+from spec_envs.values import key_of, own_copy
 from spec_envs.wrappers.async_speculative import AsyncSpeculativeWrapper
-from spec_envs.wrappers.certificate import Certificate, Difference, Verdict
+from spec_envs.wrappers.certificate import Certificate, Difference, Failure, Verdict
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.runtimes.base import Runtime
-from spec_envs.wrappers.runtimes.blocking import make_runtime, run_blocking
+from spec_envs.wrappers.runtimes.blocking import check_made_anew, make_runtime, run_blocking
 from spec_envs.wrappers.speculation.awaiting import run_awaited
+from spec_envs.wrappers.speculation.options import check_options
 from spec_envs.wrappers.speculation.transitions import AnyEnv, plain_reward, resetting, stepping
 from spec_envs.wrappers.speculative import SpeculativeWrapper
 
 Policy = Callable[..., Any]
-#: One entry for the reset and one for each step: field name -> value, or the value's key.
-Record = list[dict[str, Any]]
+#: One entry for the reset and one for each step, by the names of what was seen of it.
+Record = list[dict[str, "_Seen"]]
 
 
 def certify(
@@ -51,19 +53,23 @@ def certify(
             every step is made ahead of time.
 
     Returns:
-        The certificate, which is true if the runs are equal.
+        The certificate, which is true if the runs are equal, and no error has ended them.
 
     Raises:
-        InvalidConfiguration: There are no seeds, or ``env_factory`` cannot be called.
+        InvalidConfiguration: There are no seeds or something else is given for them, ``max_steps`` is below 1,
+            ``env_factory`` does not make environments, or an option is none, or has a wrong value.
     """
     check_env_factory(env_factory)
+    seeds, max_steps = check_seeds(seeds), integer("max_steps", max_steps, least=1)
+    check_made_anew(options.get("runtime", "threads"), "run")
+    check_options(policy, guessers, options, besides=("runtime",))
 
     def plain() -> PlainLoop:
-        return PlainLoop(env_factory(), _fresh(policy), _new_runtime(options))
+        return PlainLoop(made(env_factory), _fresh(policy), _new_runtime(options))
 
     def speculative() -> SpeculativeWrapper[Any, Any]:
         given = {"guard": False, **options, "runtime": _new_runtime(options)}
-        return SpeculativeWrapper(env_factory(), _fresh(policy), guessers=guessers, **given)
+        return SpeculativeWrapper(made(env_factory), _fresh(policy), guessers=guessers, **given)
 
     return run_blocking(_compare(plain, speculative, seeds, max_steps), "certify() awaits nothing; use certify_async()")
 
@@ -91,18 +97,25 @@ async def certify_async(
         **options: For ``AsyncSpeculativeWrapper``: ``k``, ``max_inflight``, ``limits``, ….
 
     Returns:
-        The certificate, which is true if the runs are equal.
+        The certificate, which is true if the runs are equal, and no error has ended them.
 
     Raises:
-        InvalidConfiguration: There are no seeds, or ``env_factory`` cannot be called.
+        InvalidConfiguration: There are no seeds or something else is given for them, ``max_steps`` is below 1,
+            ``env_factory`` does not make environments, or an option is none, or has a wrong value.
     """
     check_env_factory(env_factory)
+    seeds, max_steps = check_seeds(seeds), integer("max_steps", max_steps, least=1)
+    if "runtime" in options:
+        raise InvalidConfiguration("certify_async() runs on the event loop, and has no option 'runtime'")
+    check_options(policy, guessers, options)
 
     def plain() -> PlainAsyncLoop:
-        return PlainAsyncLoop(env_factory(), _fresh(policy))
+        return PlainAsyncLoop(made(env_factory), _fresh(policy))
 
     def speculative() -> AsyncSpeculativeWrapper[Any, Any]:
-        return AsyncSpeculativeWrapper(env_factory(), _fresh(policy), guessers=guessers, **{"guard": False, **options})
+        return AsyncSpeculativeWrapper(
+            made(env_factory), _fresh(policy), guessers=guessers, **{"guard": False, **options}
+        )
 
     return await _compare(plain, speculative, seeds, max_steps)
 
@@ -114,7 +127,7 @@ class PlainLoop:
     """
 
     def __init__(self, env: AnyEnv, policy: Policy, runtime: Runtime) -> None:
-        self.reset, self.step, self.close = env.reset, env.step, env.close
+        self._env, self.close = env, env.close
         handler, unwrapped = as_handler(policy), env.unwrapped
         self.act = lambda observation: runtime.run_here(lambda token: handler(observation, token), runtime.token())
         if isinstance(unwrapped, CallEnv):
@@ -123,6 +136,14 @@ class PlainLoop:
                     lambda token: answered(unwrapped.handler(call.handler), call.query, token), runtime.token()
                 )
             )
+
+    def reset(self, **options: Any) -> Sequence[Any]:
+        """Reset the environment."""
+        return reset_parts(self._env, self._env.reset(**options))
+
+    def step(self, action: Any) -> Sequence[Any]:
+        """Step the environment."""
+        return step_parts(self._env, self._env.step(action))
 
 
 class PlainAsyncLoop:
@@ -161,7 +182,7 @@ MakeLoop = Callable[[], PlainLoop | PlainAsyncLoop | SpeculativeWrapper[Any, Any
 
 
 async def _compare(plain: MakeLoop, speculative: MakeLoop, seeds: Iterable[int], max_steps: int) -> Certificate:
-    count = 0
+    count, num_steps, failures = 0, 0, list[Failure]()
     for count, seed in enumerate(seeds, 1):
         first = await _run(plain(), seed, max_steps)
         for make, verdict in ((plain, Verdict.NONDETERMINISTIC_CONTROL), (speculative, Verdict.DIVERGED)):
@@ -172,18 +193,27 @@ async def _compare(plain: MakeLoop, speculative: MakeLoop, seeds: Iterable[int],
             difference = _first_difference(seed, first, second)
             if difference is not None:
                 return Certificate(verdict, count, difference)
+        failed = first[-1].get(_ERROR)
+        if failed is not None:
+            failures.append(Failure(seed, len(first) - 1, failed.value))
+        num_steps += len(first) - 1 - (failed is not None)
     if not count:
         raise InvalidConfiguration("seeds must hold at least one seed: nothing was compared, so nothing is known")
-    return Certificate(Verdict.LOSSLESS, count)
+    if not failures:
+        return Certificate(Verdict.LOSSLESS, count)
+    verdict = Verdict.FAILED_ALIKE if num_steps > 0 else Verdict.NOTHING_COMPARED
+    return Certificate(verdict, count, failed=len(failures), failure=failures[0])
 
 
 def _first_difference(seed: int, first: Record, second: Record) -> Difference | None:
     for step, (one, other) in enumerate(itertools.zip_longest(first, second)):
         if one is None or other is None:
             return Difference(seed, step, "end", one is None, other is None)
-        for field in dict.fromkeys((*one, *other)):
-            if one.get(field) != other.get(field):
-                return Difference(seed, step, field, one.get(field), other.get(field))
+        names = dict.fromkeys((*one, *other))
+        for field in sorted(names, key=lambda name: name != _ERROR):  # what one run lacks, it lacks by its error
+            mine, theirs = one.get(field, _MISSING), other.get(field, _MISSING)
+            if mine.key != theirs.key:
+                return Difference(seed, step, field, mine.value, theirs.value)
     return None
 
 
@@ -193,33 +223,48 @@ async def _run(loop: Any, seed: int, max_steps: int) -> Record:
     Raises:
         NotForkable: The environment cannot be speculated on.
     """
-    record: Record = []
+    record: Record = [{}]
     try:
         observation, info = await _value(loop.reset(seed=seed))
-        record.append({"observation": key_of(observation), "info": _key_of_info(info)})
+        record[0] |= {"observation": _Seen.of(observation), "info": _Seen.of(_without_speculation(info))}
         for _ in range(max_steps):
+            record.append(seen := {})
             action = await _value(loop.act(observation))
-            chosen = key_of(action)  # before the step, which may change the action in place
+            seen["action"] = _Seen.of(action)  # before the step, which may change the action in place
             observation, reward, terminated, truncated, info = await _value(loop.step(action))
-            record.append(
-                {
-                    "action": chosen,
-                    "observation": key_of(observation),
-                    "reward": key_of(plain_reward(reward)),
-                    "terminated": bool(terminated),
-                    "truncated": bool(truncated),
-                    "info": _key_of_info(info),
-                }
-            )
+            seen["observation"], seen["reward"] = _Seen.of(observation), _Seen.of(plain_reward(reward))
+            seen["terminated"], seen["truncated"] = _Seen.of(bool(terminated)), _Seen.of(bool(truncated))
+            seen["info"] = _Seen.of(_without_speculation(info))
             if terminated or truncated:
                 break
     except NotForkable:
         raise
     except Exception as error:
-        record.append({"error": (type(error).__name__, str(error))})
+        text = f"{type(error).__name__}: {error}"
+        record[-1][_ERROR] = _Seen(text, text)
     finally:
         await _value(loop.close())
     return record
+
+
+class _Seen(NamedTuple):
+    """A value as it was when it was seen: what it is compared by, and a copy of it for people."""
+
+    key: Hashable
+    value: Any
+
+    @classmethod
+    def of(cls, value: Any) -> "_Seen":
+        key = key_of(value)
+        try:
+            return cls(key, own_copy(value))
+        except NotCopyable:
+            return cls(key, brief(value))
+
+
+#: The field of a step, or of the reset, that has raised.
+_ERROR = "error"
+_MISSING = _Seen(None, None)
 
 
 async def _value(result: Any) -> Any:
@@ -227,8 +272,8 @@ async def _value(result: Any) -> Any:
     return await result if inspect.iscoroutine(result) else result
 
 
-def _key_of_info(info: Mapping[str, Any] | None) -> Hashable:
-    return key_of({name: value for name, value in (info or {}).items() if name != "speculation"})
+def _without_speculation(info: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in (info or {}).items() if name != "speculation"}
 
 
 def _new_runtime(options: Mapping[str, Any]) -> Runtime:

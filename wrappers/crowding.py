@@ -30,6 +30,8 @@ _ENOUGH = 2
 _MANY = 64
 #: The number of calls after which more calls at once are tried again; doubled after each failed trial.
 _RETRY, _MOST_RETRY = 100, 5_000
+#: The same where a call has failed beside others: that may have been chance, and costs one call where it was not.
+_RETRY_FAILED = 20
 
 
 @dataclasses.dataclass(slots=True)
@@ -40,6 +42,7 @@ class Crowd:
     own_only: bool = False  # whether only calls of the handler itself slow its calls down
     retry_in: int = _RETRY  # after how many calls one more call at once is tried
     failures: int = 0  # how often more calls at once were tried in vain
+    _before_failure: tuple[int, bool, int, int] | None = None
     _alone: collections.deque[float] = dataclasses.field(default_factory=lambda: collections.deque(maxlen=_MEMORY))
     _beside: collections.deque[float] = dataclasses.field(default_factory=lambda: collections.deque(maxlen=_MEMORY))
     _strangers: collections.deque[float] = dataclasses.field(default_factory=lambda: collections.deque(maxlen=_MEMORY))
@@ -65,8 +68,15 @@ class Crowd:
         self._retry()
 
     def is_single(self) -> None:
-        """A call failed beside others: from now on the handler gets its calls one by one."""
-        self._be_careful(0)
+        """A call failed beside others: for the next calls the handler gets them one by one."""
+        self._before_failure = (self.allowed, self.own_only, self.retry_in, self.failures)
+        self._be_careful(0, _RETRY_FAILED)
+
+    def fails_alone(self) -> None:
+        """The same call failed alone, too, so it did not fail because of the others."""
+        if self._before_failure is not None:
+            self.allowed, self.own_only, self.retry_in, self.failures = self._before_failure
+            self._before_failure = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the state as values that JSON can hold; ``restore`` takes them."""
@@ -87,15 +97,17 @@ class Crowd:
         elif len(self._beside) >= _ENOUGH and self.allowed < _MANY and not _may_be_slower(self._beside, self._alone):
             self.allowed *= 2
             self._beside.clear()
+            if self._before_failure is not None:  # calls beside others end well again
+                self.failures, self._before_failure = self._before_failure[-1], None
 
     def _see_strangers(self) -> None:
         enough = 2 * _ENOUGH
         if len(self._strangers) >= enough and len(self._alone) >= 1 and not self.own_only:
             self.own_only = not _may_be_slower(self._strangers, self._alone)
 
-    def _be_careful(self, allowed: int) -> None:
+    def _be_careful(self, allowed: int, retry_in: int = _RETRY) -> None:
         self.allowed = allowed
-        self.retry_in = min(_MOST_RETRY, _RETRY * 2 ** min(20, self.failures))
+        self.retry_in = min(_MOST_RETRY, retry_in * 2 ** min(20, self.failures))
         self.failures += 1
         self.own_only = False
         self._beside.clear()

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from typing import Literal
 
-from spec_envs.handling import Usage
+from spec_envs.usage import Usage
 from spec_envs.wrappers.calibration import Calibration
 from spec_envs.wrappers.crowding import Crowd
 from spec_envs.wrappers.speculation.guard import Record

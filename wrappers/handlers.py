@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import inspect
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -23,14 +24,15 @@ from spec_envs.handling import (
     CancelToken,
     Handler,
     TaskToken,
-    Usage,
     as_handler,
     declared,
     greatest_usage,
     is_async,
     unpriced_model,
 )
+from spec_envs.parameters import why_not_called
 from spec_envs.pickling import Lock, MadeAnew
+from spec_envs.usage import Usage, check_usage
 from spec_envs.wrappers.recording import Record, Recording
 from spec_envs.wrappers.runtimes.blocking import run_blocking
 
@@ -62,18 +64,27 @@ class DecoratedHandler:
         inner: The handler to decorate.
         around: ``around(inner, query, cancel) -> response``.
 
+    Attributes:
+        inner: The handler inside.
+
     Raises:
-        InvalidConfiguration: ``inner`` is a coroutine function, and ``around`` is not.
+        InvalidConfiguration: ``inner`` is a coroutine function, and ``around`` is not; or one cannot be called so.
     """
 
     effect: Effect
     max_inflight: int
 
     def __init__(self, inner: Callable[..., Any], around: Around) -> None:
+        if not callable(around):
+            raise InvalidConfiguration(f"around must be callable as around(inner, query, cancel), not {around!r:.80}")
+        if (why := why_not_called(around, ("inner handler", "query", "cancel token"))) is not None:
+            raise InvalidConfiguration(
+                f"around must be callable as around(inner, query, cancel), {around!r:.80}: {why}"
+            )
         self.is_async = is_async(inner)
         if self.is_async and not is_async(around):
             raise InvalidConfiguration(f"{inner!r} is a coroutine function, so its decorator must be one too")
-        self._inner = inner
+        self.inner = inner
         self._around = around
         handler = as_handler(inner)
         self._handler = functools.partial(_awaited, handler) if is_async(around) and not self.is_async else handler
@@ -104,7 +115,7 @@ class DecoratedHandler:
 
     def close(self) -> None:
         """Close the inner handler, if it has ``close``."""
-        close = getattr(self._inner, "close", None)
+        close = getattr(self.inner, "close", None)
         if close is not None:
             close()
 
@@ -123,10 +134,12 @@ def with_latency(handler: Callable[..., Any], seconds: float | Callable[[Any], f
         seconds: The time to wait (>= 0), or a function from the query to that time, such as ``exponential(2.0)``.
 
     Raises:
-        InvalidConfiguration: The time is negative or not a number.
+        InvalidConfiguration: The time is negative or not a number, or the function cannot be called with a query.
     """
     if not callable(seconds):
         number("seconds", seconds, least=0)
+    elif (why := why_not_called(seconds, ("query",))) is not None:
+        raise InvalidConfiguration(f"seconds must be a number or a function of the query, not {seconds!r:.80}: {why}")
     return DecoratedHandler(handler, functools.partial(_delayed, seconds))
 
 
@@ -139,8 +152,18 @@ def record(handler: Callable[..., Any], recording: Recording) -> DecoratedHandle
     """Return ``handler`` with every response added to ``recording``, with its query, time and cost.
 
     A call that fails or is cancelled is not recorded.
+
+    Raises:
+        InvalidConfiguration: ``recording`` is no ``Recording``.
     """
+    _check_recording(recording)
     return DecoratedHandler(handler, functools.partial(_recorded, recording))
+
+
+def _check_recording(recording: object) -> None:
+    if not isinstance(recording, Recording):
+        way = f"; Recording.load({recording!r:.80}) reads a file" if isinstance(recording, str | os.PathLike) else ""
+        raise InvalidConfiguration(f"recording must be a Recording, not {recording!r:.80}{way}")
 
 
 async def _recorded(recording: Recording, inner: Any, query: Any, cancel: CancelToken) -> Any:
@@ -164,8 +187,9 @@ def replay(
         speed: How many times faster than recorded; ``math.inf`` answers at once.
 
     Raises:
-        InvalidConfiguration: ``speed`` is not positive.
+        InvalidConfiguration: ``recording`` is no ``Recording``, or ``speed`` is not positive.
     """
+    _check_recording(recording)
     speed = positive("speed", speed)
 
     otherwise = functools.partial(_refuse, recording) if missing == "raise" else missing
@@ -197,7 +221,7 @@ def _most_replayed(recording: Recording, missing: Any, query: Any) -> Usage | No
 def retry(
     handler: Callable[..., Any],
     attempts: int,
-    on: tuple[type[Exception], ...] = (Exception,),
+    on: type[Exception] | tuple[type[Exception], ...] = (Exception,),
     *,
     backoff_s: float = 1.0,
 ) -> DecoratedHandler:
@@ -221,13 +245,24 @@ def retry(
             f"{handler!r} writes, and a failed call may have had its effect; repeat the call where you can check that"
         )
     backoff_s = number("backoff_s", backoff_s, least=0)
+    if not all(
+        isinstance(each, type) and issubclass(each, Exception) for each in (on if isinstance(on, tuple) else (on,))
+    ):
+        raise InvalidConfiguration(
+            f"on must be a class of exceptions, or a tuple of them, such as (OSError,), not {on!r:.80}"
+        )
     retrying = DecoratedHandler(handler, functools.partial(_retried, attempts, on, backoff_s))
     retrying.greatest_usage = functools.partial(_most_retried, handler, attempts)
     return retrying
 
 
 async def _retried(
-    attempts: int, on: tuple[type[Exception], ...], backoff_s: float, inner: Any, query: Any, cancel: CancelToken
+    attempts: int,
+    on: type[Exception] | tuple[type[Exception], ...],
+    backoff_s: float,
+    inner: Any,
+    query: Any,
+    cancel: CancelToken,
 ) -> Any:
     for attempt in itertools.count(1):
         try:
@@ -378,7 +413,16 @@ def metered(handler: Callable[..., Any], usage: Usage | Callable[[Any, Any], Usa
         handler: The handler that costs something.
         usage: The cost of a call, charged when the call begins, so also if it fails or is cancelled; or a function from
             query and response to the cost, charged when the response is there.
+
+    Raises:
+        InvalidConfiguration: ``usage`` is neither.
     """
+    if not callable(usage):
+        check_usage(usage)
+    elif (why := why_not_called(usage, ("query", "response"))) is not None:
+        raise InvalidConfiguration(
+            f"usage must be a Usage or a function of query and response, not {usage!r:.80}: {why}"
+        )
     metering = DecoratedHandler(handler, functools.partial(_metered, usage))
     metering.greatest_usage = functools.partial(_most_metered, handler, usage) if isinstance(usage, Usage) else None
     return metering

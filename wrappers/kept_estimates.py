@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.handling import Usage
+from spec_envs.usage import Usage
 from spec_envs.whole_files import write_whole
 from spec_envs.wrappers.calibration import Calibration
 from spec_envs.wrappers.estimates import Account, CallEstimate, Estimates, Unit
@@ -58,8 +58,12 @@ def load(path: Path) -> Estimates:
     """Read the estimates in a file; new ones where there is no such file yet.
 
     Raises:
-        InvalidConfiguration: The file holds no estimates.
+        InvalidConfiguration: The file holds no estimates, or ``path`` is that of a folder, or in no folder.
     """
+    if path.is_dir():
+        raise InvalidConfiguration(f"estimates must be the path of a file, not of the folder {str(path)!r}")
+    if not path.parent.is_dir():  # rather than to make the folders of a path that is misspelt
+        raise InvalidConfiguration(f"estimates={str(path)!r} is in no folder that is there; make {str(path.parent)!r}")
     if not path.exists():
         return Estimates()
     try:

@@ -14,9 +14,9 @@ from gymnasium.utils import RecordConstructorArgs
 
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
-from spec_envs.checks import integer, number
+from spec_envs.checks import check_env, integer, number
 from spec_envs.errors import EnvClosed, InvalidAction, InvalidConfiguration, NotForkable, ResetNeeded
-from spec_envs.guesses import Guess, Guesser, owned_guesses
+from spec_envs.guesses import Guess, Guesser, check_guesser, owned_guesses
 from spec_envs.handling import CancelToken, answered, as_guess, as_handler, is_async
 from spec_envs.pickling import NotPicklable
 from spec_envs.values import key_of
@@ -92,6 +92,9 @@ class LastWriteWins(
         runtime: Literal["threads", "simulation"] | Runtime = "threads",
         max_trace_events: int = 100_000,
     ) -> None:
+        check_env(env)
+        if guesser is not None:
+            check_guesser("guesser", guesser)
         RecordConstructorArgs.__init__(
             self,
             _disable_deepcopy=True,

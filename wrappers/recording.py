@@ -24,8 +24,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from spec_envs.handling import Usage
 from spec_envs.immutable import FrozenDict, FrozenList
+from spec_envs.usage import Usage
 from spec_envs.values import key_of
 
 __all__ = ["Codec", "Record", "Recording"]

@@ -12,6 +12,7 @@ from gymnasium.utils import RecordConstructorArgs
 
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
+from spec_envs.checks import check_env
 from spec_envs.errors import InvalidConfiguration, NotForkable
 from spec_envs.guesses import Guesser, Prefetcher
 from spec_envs.handling import is_async
@@ -19,9 +20,11 @@ from spec_envs.pickling import NotPicklable
 from spec_envs.values import own_copy
 from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.base import Runtime
+from spec_envs.wrappers.speculation.asked_steps import expect_call, finish, recover
 from spec_envs.wrappers.speculation.episode import Deciding
 from spec_envs.wrappers.speculation.failed_steps import after_failed_step
 from spec_envs.wrappers.speculation.options import SessionOptions
+from spec_envs.wrappers.speculation.replays import Replay
 from spec_envs.wrappers.speculation.session import Session
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Trace
@@ -51,8 +54,9 @@ class SpeculativeWrapper(
         policy: ``policy(observation) -> action``. It may have a second parameter named ``cancel`` to learn when its
             answer is no longer needed. It is called from several threads at once, and may depend on the observation
             alone; a policy with state of its own has ``fork()``. Its attribute ``effect`` says whether it may be called
-            ahead of time; default ``Effect.SAMPLE``. A model of stable-baselines3, or its ``predict``, is a policy too.
-            Without a policy, actions come from outside, through ``step``.
+            ahead of time; default ``Effect.SAMPLE``. Its ``max_inflight`` is as a handler's (see ``limits``). A model
+            of stable-baselines3, or its ``predict``, is a policy too. Without a policy, actions come from outside,
+            through ``step``.
         guessers: By handler name: ``"policy"``, and the names in ``env.unwrapped.handlers``.
         prefetchers: By handler name, as ``guessers``. While a call of that handler is in flight, reads that are likely
             whatever its response is are made ahead, and their results are shared with equal calls.
@@ -66,11 +70,11 @@ class SpeculativeWrapper(
             the next call may then have been made with a slightly different query. Every ``shadow_every``-th such call
             is made again with the true query, and ``statistics`` say how often the response was different.
         shadow_every: See ``canonical``.
-        rehearse: Before the first episode of an environment that is not a ``CallEnv``, step forks of it to see whether
-            they are independent. Only where there is a guesser for the policy.
-        prove_every: Of the committed steps of such an environment, every how-many-th is made again on another fork and
-            compared; before the first of these, steps 1, 2, 4, 8 and so on. A step costs about as much again, so the
-            default costs less than 1 % of the time after the first hundred steps. 0: none.
+        rehearse: Before the first episode, step forks of the environment to see whether they are independent. If it is
+            not a ``CallEnv``, only where there is a guesser for the policy; if it is, no call is made for that.
+        prove_every: Of the committed steps, every how-many-th is made again on another fork and compared; before the
+            first of these, steps 1, 2, 4, 8 and so on. A step costs about as much again, so the default costs less than
+            1 % of the time after the first hundred steps. 0: none.
         max_trace_events: The number of events kept in ``trace``.
         guard: Run ahead only where that pays, measured against steps that are run plainly: never more than 5 % or
             0.1 ms a step slower than the plain loop. Default: yes on the wall clock, no in virtual time. ``False``: run
@@ -131,6 +135,7 @@ class SpeculativeWrapper(
             estimates=estimates,
             otel=otel,
         )
+        check_env(env)
         # Policies and guessers are shared, not copied: they hold locks, engines and models.
         RecordConstructorArgs.__init__(self, _disable_deepcopy=True, **options.as_arguments())
         gym.Wrapper.__init__(self, env)
@@ -171,7 +176,7 @@ class SpeculativeWrapper(
             session.discard_episode()
             if session.asks and not session.is_plain:
                 session.begin_reset(method)
-                transition = self._run(method)
+                transition = self._run(method, is_reset=True)
             else:
                 transition = session.begin(session.run(method, session.answer_plainly))
             return session.reset_result(transition)
@@ -241,12 +246,15 @@ class SpeculativeWrapper(
 
     # -- the real environment ------------------------------------------------------------------------------------
 
-    def _run(self, method: Method) -> Transition:
+    def _run(self, method: Method, *, is_reset: bool = False) -> Transition:
         """Run ``method`` on the real environment; the tree gives the responses to its calls."""
         session, responses = self._session, list[Any]()
 
+        def replay() -> Replay:
+            return Replay(session.base, method, tuple(responses), is_reset)
+
         def answer(call: Call) -> Any:
-            session.expect_call(call, method, responses)
+            expect_call(session, call, replay())
             response = session.driver.obtain()
             session.driver.commit(response)
             responses.append(response)
@@ -254,10 +262,10 @@ class SpeculativeWrapper(
 
         try:
             transition = session.run(method, session.pacing.asking(answer))
-        except BaseException:
-            session.recover()
+        except BaseException as error:
+            recover(session, error, replay())
             raise
-        return session.finish(transition)
+        return finish(session, transition, replay())
 
     def _adopt_step(self, root: Deciding, action: ActType) -> Transition:
         """Step an environment that does not ask: a fork has made the step, or makes it now, and takes its place."""

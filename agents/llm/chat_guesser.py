@@ -19,7 +19,7 @@ from spec_envs.agents.llm.prompts.guesses import GENERIC, SEARCH_GUESSES, TOOL_G
 from spec_envs.agents.llm.prompts.retail import RETAIL_GUESSES
 from spec_envs.agents.llm.prompts.tuning import TUNING_GUESSES
 from spec_envs.agents.recent import Recent
-from spec_envs.errors import HandlerFailed
+from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.pickling import Lock
 from spec_envs.values import key_of
 
@@ -63,6 +63,9 @@ class ChatGuesser:
             data), or a ``GuessPrompt`` for each handler. Other handlers get no guesses.
         logprobs: Whether to request log-probabilities. Becomes ``False`` when the server refuses them.
         capacity: The number of calls that are remembered until their responses are observed.
+
+    Raises:
+        InvalidConfiguration: An argument is invalid.
     """
 
     def __init__(
@@ -73,7 +76,7 @@ class ChatGuesser:
         logprobs: bool = True,
         capacity: int = 1024,
     ) -> None:
-        self.prompts = named(_PROMPTS, prompts, "a GuessPrompt by handler") if isinstance(prompts, str) else prompts
+        self.prompts = _checked(prompts)
         self.logprobs = logprobs
         self.ranks = RankCalibration()
         self.reliability = Reliability()
@@ -147,6 +150,16 @@ class ChatGuesser:
         else:
             probabilities = self.reliability.corrected(claims)
         return [Guess(line.response, p) for line, p in zip(ranked, probabilities, strict=True)]
+
+
+def _checked(prompts: object) -> Mapping[str, GuessPrompt]:
+    """Return the prompt for each handler."""
+    otherwise = "a mapping from names of handlers to GuessPrompt"
+    found: Mapping[str, GuessPrompt] = named(_PROMPTS, prompts, Mapping, otherwise)  # type: ignore[type-abstract]
+    for name, prompt in found.items():
+        if not isinstance(name, str) or not isinstance(prompt, GuessPrompt):
+            raise InvalidConfiguration(f"prompts must be {otherwise}, not {name!r}: {prompt!r:.200}")
+    return found
 
 
 class _OnLoop:

@@ -9,17 +9,19 @@ import functools
 import os
 import re
 import threading
-import urllib.parse
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spec_envs import CancelToken, Effect, Usage
+from spec_envs.agents.llm.addresses import OPENAI, address_of, checked, public
 from spec_envs.agents.llm.endings import Endings, Listener
 from spec_envs.agents.llm.event_stream import Framing
+from spec_envs.agents.llm.failures import Exchange
+from spec_envs.agents.llm.messages import ChatRequest
 from spec_envs.agents.llm.parameters import Parameters
-from spec_envs.agents.llm.prices import ListPrice, Price, price_of, usage_of
+from spec_envs.agents.llm.prices import ListPrice, Price, checked_prices, price_of, usage_of
 from spec_envs.agents.llm.streamed_answer import Answer, TokenRates
 from spec_envs.background_loop import BackgroundLoop
 from spec_envs.checks import integer, positive
@@ -30,7 +32,7 @@ from spec_envs.pickling import MadeAnew
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-    from spec_envs.agents.llm.messages import ChatRequest, Completion
+    from spec_envs.agents.llm.messages import Completion
 
     # A client belongs to the loop on which its connections were opened.
     _Clients = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncOpenAI]
@@ -38,19 +40,15 @@ if TYPE_CHECKING:
 
 #: The key that is sent to a server that needs none.
 _NO_KEY = "no-key-given"
-#: Shorter keys are placeholders, such as "x". They are removed from errors only where they are whole words.
-_KEY_LENGTH = 8
 #: The most tokens that a server's chat template adds to a request.
 _TEMPLATE = 256
 #: How long to wait for the end of an answer that holds all that matters, in seconds; or the time of two pieces, if
 #: that is longer.
 _PATIENCE_S = 0.1
-#: Parameters that every request sets itself.
-_NOT_OPTIONS = frozenset({"messages", "model", "stream"})
 #: In a request for an answer in pieces. In a text, there would be backslashes before the quotation marks.
 _STREAMS = re.compile(rb'"stream"\s*:\s*true')
-#: The answer that the running task waits for, and its token.
-_awaited: contextvars.ContextVar[tuple[Answer, CancelToken]] = contextvars.ContextVar("awaited")
+#: The answer that the running task waits for, its token, and what is sent and received for it.
+_awaited: contextvars.ContextVar[tuple[Answer, CancelToken, Exchange]] = contextvars.ContextVar("awaited")
 
 
 class ChatModel(MadeAnew, Closing):
@@ -100,17 +98,15 @@ class ChatModel(MadeAnew, Closing):
         prices: Mapping[str, Price] = MappingProxyType({}),
         options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        if not name:
-            raise InvalidConfiguration(f"name must be the name of a model, not {name!r}")
-        if taken := _NOT_OPTIONS & options.keys():
+        if not isinstance(name, str) or not name.strip():
+            raise InvalidConfiguration(f"name must be the name of a model, not {name!r:.200}")
+        if not isinstance(key_variable, str) or not key_variable:
             raise InvalidConfiguration(
-                f"options must not hold {', '.join(sorted(taken))}: requests set these themselves"
+                f"key_variable must be the name of an environment variable, not {key_variable!r}"
             )
-        if base_url is not None and not _is_url(base_url):
-            raise InvalidConfiguration(f"base_url must be like http://localhost:8000/v1, not {_public(base_url)!r}")
         self.name = self.model_name = name
-        self.base_url = base_url
-        self._prices = prices
+        self.base_url = None if base_url is None else checked("base_url", base_url)
+        self._prices = checked_prices(prices)
         self._key_variable = key_variable
         self._timeout_s = positive("timeout_s", timeout_s, finite=True)
         self._max_retries = integer("max_retries", max_retries, least=0)
@@ -126,7 +122,7 @@ class ChatModel(MadeAnew, Closing):
     @functools.cached_property
     def price(self) -> Price | ListPrice | None:
         """The price of a million tokens; ``None`` if it is unknown."""
-        return price_of(self.name, self._prices, self.base_url or os.environ.get("OPENAI_BASE_URL"))
+        return price_of(self.name, self._prices, address_of(self.base_url))
 
     @property
     def unpriced(self) -> str | None:
@@ -153,8 +149,9 @@ class ChatModel(MadeAnew, Closing):
             CallCancelled: The token was cancelled.
             EnvClosed: The model is closed, or was closed during the call.
         """
-        client = self._client(self._background.loop)  # made on this thread, while the loop serves other calls
         token = cancel or CancelToken()
+        _check_call(query, token)
+        client = self._client(self._background.loop)  # made on this thread, while the loop serves other calls
         token.raise_if_cancelled()
         return self._background.run(self._answered(client, query, token), token)
 
@@ -165,12 +162,16 @@ class ChatModel(MadeAnew, Closing):
             HandlerFailed: As for a blocking call.
             InvalidConfiguration: As for a blocking call.
         """
-        return await self._answered(self._client(asyncio.get_running_loop()), query, cancel or CancelToken())
+        token = cancel or CancelToken()
+        _check_call(query, token)
+        return await self._answered(self._client(asyncio.get_running_loop()), query, token)
 
     async def _answered(self, client: AsyncOpenAI, query: ChatRequest, cancel: CancelToken) -> Completion:
         answer = Answer(query, self._parameters.limit(query))
         listener = Listener(query, self._endings.may_leave)
-        _awaited.set((answer, cancel))
+        key, url = client.api_key, str(client.base_url).rstrip("/")
+        exchange = Exchange(url, key, self._key_variable, has_key=key != _NO_KEY, timeout_s=self._timeout_s)
+        _awaited.set((answer, cancel, exchange))
         failure: str | None = None
         try:
             stream = await self._parameters.send(client.chat.completions.create, query)
@@ -181,18 +182,16 @@ class ChatModel(MadeAnew, Closing):
             finally:
                 await _end(stream)
             if not answer.is_complete:
-                failure = "the answer ended before it was complete"
-                if answer.strange:
-                    failure += f"; it is not in OpenAI's form: {answer.strange!r:.300}"
+                failure = exchange.told_incomplete(answer.strange, answer.characters)
         except Exception as error:
             # An error of the client holds the request and so the key. Therefore it is not even kept as the cause.
-            failure = _told(error, client.api_key)
+            failure = exchange.told_error(error)
         finally:
             usage = answer.usage(self.price, self._rates, cancel.now())
             if failure is None or answer.has_begun:  # a request that was refused or never arrived costs nothing
                 cancel.spend(usage)
         if failure is not None:
-            raise HandlerFailed(f"{self!r} gave no answer: {failure}")
+            raise HandlerFailed(f"ChatModel({self.name!r}, base_url={public(url)!r}) gave no answer{failure}")
         return answer.completion(usage)
 
     def _client(self, loop: asyncio.AbstractEventLoop) -> AsyncOpenAI:
@@ -208,7 +207,7 @@ class ChatModel(MadeAnew, Closing):
 
                 client = self._clients[loop] = AsyncOpenAI(
                     api_key=self._key(),
-                    base_url=self.base_url,
+                    base_url=address_of(self.base_url),
                     timeout=self._timeout_s,
                     max_retries=self._max_retries,
                     http_client=DefaultAsyncHttpxClient(event_hooks={"request": [_sent], "response": [_replied]}),
@@ -217,7 +216,7 @@ class ChatModel(MadeAnew, Closing):
 
     def _key(self) -> str:
         key = os.environ.get(self._key_variable, "").strip()
-        if not key and self.base_url is None and not os.environ.get("OPENAI_BASE_URL"):
+        if not key and address_of(self.base_url) == OPENAI:
             raise InvalidConfiguration(
                 f"the environment variable {self._key_variable} must hold the key of {self.name}; "
                 f"or pass base_url= to use another server"
@@ -240,21 +239,19 @@ class ChatModel(MadeAnew, Closing):
         self._background.close()
 
     def __repr__(self) -> str:
-        where = "" if self.base_url is None else f", base_url={_public(self.base_url)!r}"
+        where = "" if self.base_url is None else f", base_url={public(self.base_url)!r}"
         return f"ChatModel({self.name!r}{where})"
 
 
-def _is_url(text: str) -> bool:
-    try:
-        parts = urllib.parse.urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # an invalid port or host
-        return False
-
-
-def _public(url: str) -> str:
-    """Return ``url`` without its password and parameters, which may hold a key."""
-    return re.sub(r"//[^/@]*@", "//", url).partition("?")[0]
+def _check_call(query: object, cancel: object) -> None:
+    """Raise ``InvalidConfiguration`` for what is no request, or no token."""
+    if not isinstance(query, ChatRequest):
+        raise InvalidConfiguration(
+            f"a model takes a ChatRequest, such as ChatRequest(messages=[{{'role': 'user', 'content': 'Hi!'}}]), not "
+            f"{query!r:.200}"
+        )
+    if not isinstance(cancel, CancelToken):
+        raise InvalidConfiguration(f"cancel must be a CancelToken, not {cancel!r:.200}")
 
 
 async def _end(stream: AsyncIterable[object]) -> None:
@@ -290,29 +287,31 @@ async def _heard_out(stream: AsyncIterable[object], answer: Answer, listener: Li
 
 
 async def _sent(_: object) -> None:
-    answer, cancel = _awaited.get()
+    answer, cancel, exchange = _awaited.get()
+    exchange.sent()
     answer.sent(cancel.now())
 
 
 async def _replied(response: Any) -> None:
-    answer, _ = _awaited.get()
+    answer, _, exchange = _awaited.get()
+    exchange.replied(response.status_code, response.headers, str(response.url))
     if response.is_error:
         answer.refused()
-        return
-    if not _STREAMS.search(response.request.content):
-        return
-    content_type = response.headers.get("content-type", "")
-    if not re.search("event-stream|json", content_type, re.IGNORECASE):  # some servers and proxies do not stream
-        answer.strange = f"a body of the type {content_type!r}"
-    pieces = response.aiter_bytes
-    response.aiter_bytes = lambda *size: _Framed(pieces(*size))
+    elif not response.is_redirect and await _wants_pieces(response.request):
+        pieces = response.aiter_bytes
+        response.aiter_bytes = lambda *size: _Framed(pieces(*size), exchange)
+
+
+async def _wants_pieces(request: Any) -> bool:
+    return _STREAMS.search(await request.aread()) is not None
 
 
 class _Framed:
     """The pieces of a stream, with its events in the form that the client reads."""
 
-    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
+    def __init__(self, pieces: AsyncIterator[bytes], exchange: Exchange) -> None:
         self._pieces = pieces
+        self._exchange = exchange
         self._framing: Framing | None = Framing()
 
     def __aiter__(self) -> _Framed:
@@ -322,7 +321,9 @@ class _Framed:
         if self._framing is None:
             raise StopAsyncIteration
         try:
-            return self._framing.feed(await anext(self._pieces))
+            piece = await anext(self._pieces)
+            self._exchange.received(piece)
+            return self._framing.feed(piece)
         except StopAsyncIteration:
             last, self._framing = self._framing.end(), None
             return last
@@ -337,14 +338,3 @@ async def _close_client(clients: _Clients) -> None:
     client = clients.pop(asyncio.get_running_loop(), None)
     if client is not None:
         await client.close()
-
-
-def _told(error: Exception, key: str) -> str:
-    """Return the text of an error without the key."""
-    status = getattr(error, "status_code", None)
-    texts = [str(error)] + ([str(error.__cause__)] if error.__cause__ is not None else [])
-    if re.fullmatch(r"Error code: \d+", texts[0]):  # a body in another form than OpenAI's
-        texts.append(str(getattr(error, "body", None) or ""))
-    text = f"{type(error).__name__}{f' (status {status})' if status else ''}: {': '.join(filter(None, texts))}"
-    pattern = re.escape(key) if len(key) >= _KEY_LENGTH else rf"(?<!\w){re.escape(key)}(?!\w)"
-    return re.sub(pattern, "[key]", text)[:1000]

@@ -32,7 +32,7 @@ class ChatPolicy(Prompting[Any]):
 
     def __init__(self, model: AnyModel, prompt: str | PolicyPrompt) -> None:
         super().__init__(model)
-        self.prompt = named(_PROMPTS, prompt, "a PolicyPrompt") if isinstance(prompt, str) else prompt
+        self.prompt = named(_PROMPTS, prompt, PolicyPrompt, "a PolicyPrompt")
         self._said: SaidCalls | None = None
 
     def prefetcher(self) -> SaidCalls:

@@ -8,9 +8,13 @@ JSON without ``data:``, and a whole answer in JSON.
 import json
 import re
 
+from spec_envs.json_files import parsed
+
 _FIELD = re.compile(rb"\s*(data|event|id|retry)\s*:[ ]?", re.IGNORECASE)
 _MARK = b"\xef\xbb\xbf"
 _LINE_ENDS = re.compile(rb"\r\n|\n|\r(?!\Z)")
+#: The longest line that is read, in bytes: far beyond any answer.
+_LONGEST = 1 << 26
 _END = re.compile(rb"\s*\[?done\]?\s*", re.IGNORECASE)
 
 
@@ -19,13 +23,25 @@ class Framing:
 
     def __init__(self) -> None:
         self._rest = b""  # of a line whose end has not arrived
+        self._parts: list[bytes] = []  # what follows this rest, all without a line's end
+        self._length = 0  # of these parts
         self._event = b""
         self._data: list[bytes] = []
         self._begins = True
 
     def feed(self, piece: bytes) -> bytes:
-        """Read the next ``piece``, and return the events that end in it."""
-        text = self._rest + piece
+        """Read the next ``piece``, and return the events that end in it.
+
+        Raises:
+            ValueError: A line is too long to belong to an answer.
+        """
+        if not self._begins and b"\n" not in piece and b"\r" not in piece and not self._rest.endswith(b"\r"):
+            self._parts.append(piece)
+            self._length += len(piece)
+            if self._length > _LONGEST:
+                raise ValueError(f"a line of the answer has more than {_LONGEST:,} bytes")
+            return b""
+        text = self._whole_rest() + piece
         if self._begins:
             if len(text) < len(_MARK) and _MARK.startswith(text):
                 self._rest = text
@@ -37,11 +53,17 @@ class Framing:
 
     def end(self) -> bytes:
         """Return the last event, if it is whole; the empty line behind it may be missing."""
-        rest, self._rest = self._rest.removeprefix(_MARK if self._begins else b""), b""
+        rest, self._rest = self._whole_rest().removeprefix(_MARK if self._begins else b""), b""
         told = b"".join(self._line(each) for each in rest.splitlines())
         data = b"\n".join(self._data)
         is_whole = self._event == b"error" or _END.fullmatch(data) or _is_json(data)
         return told + self._told() if is_whole else told
+
+    def _whole_rest(self) -> bytes:
+        whole = b"".join([self._rest, *self._parts])
+        self._rest, self._length = b"", 0
+        self._parts.clear()
+        return whole
 
     def _line(self, line: bytes) -> bytes:
         field = _FIELD.match(line)
@@ -76,8 +98,11 @@ class Framing:
             return b""
         if _END.fullmatch(data):
             data = b"[DONE]"
-        elif event == b"error" and not _is_json(data):
-            data = json.dumps({"error": {"message": data.decode(errors="replace")}}).encode()
+        elif event == b"error":
+            text = data.decode(errors="replace")
+            told = parsed(text)
+            if not (isinstance(told, dict) and told.get("error")):
+                data = json.dumps({"error": told or {"message": text}}).encode()
         return b"".join(b"data: " + line + b"\n" for line in data.split(b"\n")) + b"\n"
 
 

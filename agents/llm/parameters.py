@@ -1,5 +1,6 @@
 """The parameters of a request to a server, in the form that the server accepts."""
 
+import json
 import re
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -7,10 +8,14 @@ from typing import Any
 
 from spec_envs.agents.llm.dialogues import FORMS
 from spec_envs.agents.llm.messages import ChatRequest
+from spec_envs.checks import integer_or_none
+from spec_envs.errors import InvalidConfiguration
 
 #: The two names of the greatest number of tokens. OpenAI's reasoning models refuse the first one; many other servers do
 #: not know the second one.
 _LIMITS = ("max_tokens", "max_completion_tokens")
+#: Parameters that every request sets itself.
+_NOT_OPTIONS = frozenset({"messages", "model", "stream"})
 #: Parameters that are left out if the server refuses them; ``True``: with a warning, since this changes the answers.
 _OPTIONAL = {"stream_options": False, "logprobs": False, "temperature": True, "response_format": True}
 #: The names of what servers send with a refusal.
@@ -35,9 +40,13 @@ class Parameters:
         name: The name of the model.
         options: Further parameters of every request. If ``options`` and a request both limit the tokens, the greater
             limit counts.
+
+    Raises:
+        InvalidConfiguration: The options are not what JSON can hold, or hold what requests set themselves.
     """
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
+        _check(options)
         self._name = name
         limits = {each: options[each] for each in _LIMITS if type(options.get(each)) is int}
         self._limit = max(limits.values(), default=0)
@@ -104,6 +113,25 @@ class Parameters:
                 )
             if told:
                 warnings.warn(f"the server of {self._name!r} {told}", stacklevel=2)
+
+
+def _check(options: Mapping[str, Any]) -> None:
+    """Raise ``InvalidConfiguration`` for options that cannot be those of every request."""
+    if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
+        raise InvalidConfiguration(
+            f"options must be a mapping from names to values, such as {{'seed': 1}}, not {options!r:.200}"
+        )
+    if taken := _NOT_OPTIONS & options.keys():
+        raise InvalidConfiguration(f"options must not hold {', '.join(sorted(taken))}: requests set these themselves")
+    for name, value in options.items():
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidConfiguration(
+                f"options must hold what JSON can hold, not {name}={value!r:.200}: {error}"
+            ) from None
+        if name in _LIMITS:
+            integer_or_none(f"{name} of the options", value, least=1)
 
 
 class _Whole:

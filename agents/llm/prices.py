@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from spec_envs import Usage
+from spec_envs.agents.llm.addresses import OPENAI
 from spec_envs.checks import not_negative
+from spec_envs.errors import InvalidConfiguration
 
 #: The end of the name of a dated version, which costs as much as the model itself.
 _DATE = re.compile(r"[-@]\d{4}(?:-\d{2}-\d{2}|\d{4})$")
-#: The default server.
-_OPENAI = "https://api.openai.com/v1"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class ListPrice:
     """
 
     model: str
-    base_url: str = _OPENAI
+    base_url: str = OPENAI
 
     def usage(self, tokens_in: float, tokens_out: float, cached: float = 0) -> Usage:
         """Return the usage with its cost; ``cached`` is the number of cached tokens among ``tokens_in``."""
@@ -95,12 +95,25 @@ def price_of(
     own = prices.get(model) or prices.get(_DATE.sub("", model))
     if own is not None:
         return own
-    listed = ListPrice(model, base_url or _OPENAI)
+    listed = ListPrice(model, base_url or OPENAI)
     return listed if listed.is_known else None
+
+
+def checked_prices(prices: object) -> Mapping[str, Price]:
+    """Return ``prices``; ``InvalidConfiguration`` if it is no mapping from the names of models to prices."""
+    like = "such as {'my-model': Price(tokens_in=1.0, tokens_out=2.0)}"
+    if not isinstance(prices, Mapping):
+        raise InvalidConfiguration(
+            f"prices must be a mapping from names of models to Price, {like}, not {prices!r:.200}"
+        )
+    for name, price in prices.items():
+        if not isinstance(name, str) or not isinstance(price, Price):
+            raise InvalidConfiguration(f"prices must hold a Price for each name, {like}, not {name!r}: {price!r:.200}")
+    return prices
 
 
 def usage_of(price: Price | ListPrice | None, tokens_in: float, tokens_out: float, cached: float = 0) -> Usage:
     """Return the usage with its cost; without a ``price``, the cost is unknown."""
     if price is None:
         return Usage(tokens_in, tokens_out, unpriced=tokens_in + tokens_out)
-    return price.usage(tokens_in, tokens_out, cached)
+    return price.usage(tokens_in, tokens_out, min(cached, tokens_in))  # some servers count more than they were sent

@@ -47,9 +47,17 @@ class Prompter:
 
     Args:
         model: A handler of ``ChatRequest``. For ``arun``, a coroutine function, or an object with ``acall``.
+
+    Raises:
+        InvalidConfiguration: ``model`` cannot be called.
     """
 
     def __init__(self, model: Any) -> None:
+        if not callable(model):
+            name = model if isinstance(model, str) else "NAME"
+            raise InvalidConfiguration(
+                f"model must be a ChatModel({name!r}), or a function that takes a ChatRequest, not {model!r:.200}"
+            )
         self.unpriced = unpriced_model(model)
         self._blocking = as_handler(model)
         self._async = as_handler(getattr(model, "acall", model))

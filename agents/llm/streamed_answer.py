@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from spec_envs import Usage
+from spec_envs.agents.llm.failures import said_in
 from spec_envs.agents.llm.messages import ChatRequest, Completion, ToolRequest
 from spec_envs.agents.llm.prices import ListPrice, Price, usage_of
 from spec_envs.agents.llm.streamed_calls import StreamedCalls
@@ -71,7 +72,8 @@ class Answer:
         self._finish_reason = ""
         self.pieces = 0  # of text, shown reasoning and tool calls
         self.strange: object = None  # the first piece in an unknown form, if any
-        self._characters = self._reasoned = 0
+        self.characters = 0  # of text, shown reasoning and tool calls
+        self._reasoned = 0
 
     def sent(self, now: float) -> None:
         """Record that the request was sent at ``now``. Called again for each retry."""
@@ -91,7 +93,7 @@ class Answer:
         if not isinstance(data, Mapping):
             raise ValueError(f"a piece of an answer must be an object, not {data!r:.200}")
         if data.get("error"):
-            raise ValueError(f"the server reports an error: {data['error']!r:.500}")
+            raise ValueError(f"the server reports an error: {said_in(data['error'])}")
         choices = data.get("choices")
         if not isinstance(choices, list | None):
             raise ValueError(f"the choices of an answer must be a list, not {choices!r:.200}")
@@ -139,7 +141,7 @@ class Answer:
         for piece in calls if isinstance(calls, list) else [calls]:
             written += self._calls.add(piece) if piece is not None else ()
         self.pieces += sum(map(bool, written))
-        self._characters += sum(map(len, written))
+        self.characters += sum(map(len, written))
         return any(written)
 
     @property
@@ -176,7 +178,7 @@ class Answer:
             return usage_of(price, self.tokens_in, self._reported, self.cached)
         if self._sent is None:  # the server does not work on the request
             return Usage()
-        seen = max(self.pieces, self._characters // _CHARACTERS)
+        seen = max(self.pieces, self.characters // _CHARACTERS)
         hidden = rates.hidden(self.silence_s or self._silence_s(now))
         return usage_of(price, rates.read(self.characters_in), min(seen + hidden, self._limit or math.inf))
 

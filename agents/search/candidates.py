@@ -1,7 +1,9 @@
 """The actions that an agent may take next, each with features from which its probability is estimated."""
 
+import functools
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from spec_envs.agents.search.situation import STOP_WORDS, Situation, Step, stem
 from spec_envs.agents.search.spans import Span, descriptions, spans_of, words_of
@@ -59,8 +61,11 @@ class Candidates:
     def add(self, name: str, argument: str, *features: str) -> None:
         """Add an action, or add ``features`` to the action if it is there already."""
         argument = " ".join(argument.split())
-        if not argument:
-            return
+        if argument:
+            self._entry(name, argument).update((f"{name} {feature}", None) for feature in features)
+
+    def _entry(self, name: str, argument: str) -> dict[str, None]:
+        """The features of the action, which is added if it is not there yet."""
         key = (name, argument.lower())
         entry = self._found.get(key)
         if entry is None:
@@ -69,7 +74,7 @@ class Candidates:
                 entry[1].update(dict.fromkeys(self._about_search(argument)))
             elif key in self._done:
                 entry[1][f"{name} done"] = None
-        entry[1].update((f"{name} {feature}", None) for feature in features)
+        return entry[1]
 
     # -- sources -------------------------------------------------------------------------------------------------
 
@@ -155,38 +160,20 @@ class Candidates:
 
     def _from_pages(self) -> None:
         for age, page in enumerate(self._situation.pages[:4]):
-            self._from_page(page, min(age, 2), latest=page is self._situation.last)
+            self._from_page(page, min(age, 2))
         last = self._situation.last
         if last is not None and last.kind == "sentence":
             for span in spans_of(last.text):
                 self.add("finish", span.text, "sentence", *_looks(span, "sentence"))
                 self.add("search", span.text, "sentence", *_looks(span, "sentence"))
 
-    def _from_page(self, page: Step, age: int, *, latest: bool) -> None:
+    def _from_page(self, page: Step, age: int) -> None:
         situation = self._situation
-        text, low = page.text, page.text.lower()
-        subject = set(words_of(page.act.argument)) if page.act else set()
-        first = (text.find(". ") + 1) or len(text)
-        where = f"page {age}"
-        for number, span in enumerate(spans_of(text)[: _MAX_SPANS if age == 0 else _MAX_EARLIER]):
-            words = set(words_of(span.text))
-            near = _near(text, span, situation.vocabulary - {stem(word) for word in words})
-            features = [where, f"{where} {_bucket(number)}", f"{where} near {near}", *_looks(span, where)]
-            features.append(f"{where} {'first sentence' if span.start < first else 'later'} near {near}")
-            if words <= subject:
-                features.append(f"{where} subject")
-            if not words - set(words_of(situation.question)):
-                features.append(f"{where} in question")
-            if low.count(span.text.lower()) > 1:
-                features.append(f"{where} again")
-            if _is_name(span):
-                self.add("search", span.text, *features)
-            self.add(
-                "finish", span.text, *features, f"{where} {situation.form} {span.kind}", f"{situation.form} near {near}"
-            )
-        for number, span in enumerate(descriptions(text)):
-            if number < 2:
-                self.add("finish", span.text, "description", f"description {situation.form}")
+        subject = page.act.argument if page.act else ""
+        for name, argument, features in _on_page(
+            page.text, subject, age, situation.question, situation.form, situation.vocabulary
+        ):
+            self._entry(name, argument).update(features)
 
     def _again(self) -> None:
         """Add every earlier action as a candidate."""
@@ -213,6 +200,39 @@ class Candidates:
         elif any(other in low for other in searched):
             yield "search longer than one done"
         yield f"search words {min(len(argument.split()), 6)}"
+
+
+@functools.lru_cache(maxsize=512)  # an episode's decisions, and its branches, come to the same pages again and again
+def _on_page(
+    text: str, argument: str, age: int, question: str, form: str, vocabulary: frozenset[str]
+) -> Sequence[tuple[str, str, Mapping[str, None]]]:
+    """Return the actions that a page suggests, each with its features; ``argument`` found the page."""
+    found: list[tuple[str, str, Mapping[str, None]]] = []
+
+    def add(name: str, span: Span, *features: str) -> None:
+        if shown := " ".join(span.text.split()):
+            found.append((name, shown, {f"{name} {feature}": None for feature in features}))
+
+    low, subject, asked = text.lower(), set(words_of(argument)), set(words_of(question))
+    where = f"page {age}"
+    first = (text.find(". ") + 1) or len(text)
+    for number, span in enumerate(spans_of(text)[: _MAX_SPANS if age == 0 else _MAX_EARLIER]):
+        words = set(words_of(span.text))
+        near = _near(text, span, vocabulary - {stem(word) for word in words})
+        features = [where, f"{where} {_bucket(number)}", f"{where} near {near}", *_looks(span, where)]
+        features.append(f"{where} {'first sentence' if span.start < first else 'later'} near {near}")
+        if words <= subject:
+            features.append(f"{where} subject")
+        if not words - asked:
+            features.append(f"{where} in question")
+        if low.count(span.text.lower()) > 1:
+            features.append(f"{where} again")
+        if _is_name(span):
+            add("search", span, *features)
+        add("finish", span, *features, f"{where} {form} {span.kind}", f"{form} near {near}")
+    for span in itertools.islice(descriptions(text), 2):
+        add("finish", span, "description", f"description {form}")
+    return found
 
 
 def _looks(span: Span, where: str) -> Sequence[str]:

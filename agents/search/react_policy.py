@@ -9,7 +9,7 @@ from spec_envs.agents.llm.chat_policy import ChatPolicy
 from spec_envs.agents.llm.messages import AnyModel, ChatRequest, Completion
 from spec_envs.agents.llm.prompts.base import PolicyPrompt, bracketed
 from spec_envs.agents.llm.written_calls import written_calls
-from spec_envs.checks import integer_or_none, number
+from spec_envs.checks import integer_or_none, not_negative
 from spec_envs.json_files import parsed
 from spec_envs.search.actions import ARGUMENTS, Act, read_action
 
@@ -84,7 +84,7 @@ class ReActPolicy(ChatPolicy):
         self._keep_thoughts = keep_thoughts
         self._instructions = instructions
         self._max_tokens = max_tokens
-        self._temperature = None if temperature is None else number("temperature", temperature, least=0)
+        self._temperature = None if temperature is None else not_negative("temperature", temperature)
         super().__init__(model, PolicyPrompt(request=self._request, read=self._action))
 
     def _request(self, observation: Mapping[str, Any]) -> ChatRequest:

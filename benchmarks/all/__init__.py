@@ -20,7 +20,7 @@ class AllSettings(SpreadSettings):
     """
 
     out: Path = setting(
-        None, "Folder for the results.", type=click.Path(file_okay=False, path_type=Path), required=True
+        dataclasses.MISSING, "Folder for the results.", type=click.Path(file_okay=False, path_type=Path)
     )
     quick: bool = setting(False, "Fewer episodes, and in virtual time only: a few minutes on two cores.", flag=True)
     data: Path | None = setting(

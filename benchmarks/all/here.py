@@ -11,7 +11,7 @@ from typing import Self
 from gymnasium.error import DependencyNotInstalled
 
 from spec_envs.chess.engine import stockfish_is_installed
-from spec_envs.extras import require
+from spec_envs.extras import install_command, require
 from spec_envs.search.web.chromium import find_chromium
 
 _SOURCE = "git clone https://github.com/naimengye/speculative-action; spec_envs/{} describes the form"
@@ -82,7 +82,7 @@ class Here:
         if not self.stockfish:
             yield Missing("Stockfish", "guesses of Stockfish; the built-in engine guesses", "apt install stockfish")
         if not self.regression:
-            yield Missing("scikit-learn", "guesses of a Gaussian process", "pip install 'spec-envs[tuning]'")
+            yield Missing("scikit-learn", "guesses of a Gaussian process", install_command("tuning"))
         if quick:
             return
         if not self.chromium:
@@ -90,7 +90,7 @@ class Here:
         if not self.sysbench:
             yield Missing("sysbench", "tuning under the load of sysbench", "apt install sysbench")
         if not self.sdk:
-            command = "pip install 'spec-envs[mcp,openai-agents,servers]'"
+            command = install_command("mcp", "openai-agents", "servers")
             yield Missing("the OpenAI Agents SDK with MCP", "tools of a real agent loop, on the clock", command)
 
 

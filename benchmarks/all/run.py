@@ -20,7 +20,7 @@ from spec_envs.benchmarks.all.figures import Figure, Rows, interval
 from spec_envs.benchmarks.all.here import Here, Missing
 from spec_envs.benchmarks.all.units import Result, Row, Unit
 from spec_envs.benchmarks.processes import ALONE, Workers, as_done
-from spec_envs.benchmarks.reports import config_of, console, table_of, weighed_progress
+from spec_envs.benchmarks.reports import config_of, console, table_of, weighed_progress, yes_or_no
 from spec_envs.pages import Timeline, page, timelines
 from spec_envs.whole_files import write_whole
 
@@ -132,13 +132,13 @@ def _opening(planned: Sequence[Unit], results: Mapping[int, Result], missing: Se
 _COLUMNS = {
     "environment": "{name}",
     "episodes": "{episodes}",
-    "plain, s": "{sequential_s[value]:.1f}",
-    "ahead, s": "{speculative_s[value]:.1f}",
+    "plain": "{sequential_s[value]:,.1f} s",
+    "speculative": "{speculative_s[value]:,.1f} s",
     "saved": "{saved[value]:.1%}",
     "95 % interval": "{saved[low]:.1%}-{saved[high]:.1%}",
     "hit rate": "{hit_rate[value]:.1%}",
     "tokens": "x{tokens_full[value]:.2f}",
-    "lossless": "{lossless[value]:.3g}",
+    "lossless": "{lossless[value]:yes}",
 }
 
 
@@ -201,15 +201,14 @@ _NOTES = (
         "On the virtual clock waiting takes no real time, and every run is the same. In retail, the time is what the "
         "customer waits; typing, which nothing can save, is left out. In tuning, the guesser knows half of the "
         "settings beforehand. An agent with tools has a model of 1 s and tools of 0.3 s, so 20 % is the most that can "
-        "be saved there; guesses of tool calls cost no tokens."
+        'be saved there. Tokens are "–" where no call tells what it used, as in search and with tools. A scripted '
+        "tuner or customer is charged as a language model in its place would be."
     ),
 )
 
 
 def _row(found: Mapping[str, Any]) -> dict[str, Any]:
-    share = found["lossless"]["value"]
-    words = "not compared" if share is None else "yes" if share == 1 else f"NO: only {share:.1%}"
-    return {**found, "lossless": words}
+    return {**found, "lossless": yes_or_no(found["lossless"]["value"])}
 
 
 def _timelines(results: Sequence[Result]) -> list[Timeline]:

@@ -65,7 +65,7 @@ def _figures(plain: _Task, ahead: _Task) -> Row:
     return {
         "saved": 1 - ahead.seconds / plain.seconds,
         "hit_rate": ahead.hits / ahead.calls,
-        "tokens_full": 1.0,  # guesses are free, and the model is not called ahead of time
+        "tokens_full": None,  # the tools and the guesser use no tokens, and the model is not called ahead of time
         "calls_full": (ahead.calls + ahead.started - ahead.hits) / ahead.calls,
         "lossless": int((plain.answer, plain.steps) == (ahead.answer, ahead.steps)),
         "sequential_s": plain.seconds,

@@ -45,7 +45,7 @@ from spec_envs.chess.games import RecordedGame, RecordedPlayer, RecordedPly
 from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guesser
-from spec_envs.handling import Usage
+from spec_envs.usage import Usage
 from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper
 from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.base import Runtime
@@ -255,10 +255,10 @@ _COLUMNS = {
     "game": "{game}",
     "saved": "{saved:.1%}",
     "hit rate": "{hit_rate:.1%}",
-    "tokens full": "x{tokens_full:.2f}",
     "tokens partial": "x{tokens_partial:.2f}",
+    "tokens full": "x{tokens_full:.2f}",
     **{outcome: f"{{calls[{outcome}]:.4g}}" for outcome in ("committed", "wasted", "cancelled", "failed")},
-    "lossless": "{lossless:.3g}",
+    "lossless": "{lossless:yes}",
 }
 
 

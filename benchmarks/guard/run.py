@@ -267,7 +267,7 @@ def show(report: dict[str, Any], settings: GuardSettings) -> Iterator[Renderable
     rows = [
         {
             **row,
-            "held": "yes" if row["held"] else "NO",
+            "held": "yes" if row["held"] else "no",
             "unguarded": "failed" if row["unguarded_seconds"] is None else f"{row['unguarded_seconds']:.3g}",
         }
         for row in report["runs"]

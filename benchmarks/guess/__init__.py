@@ -16,7 +16,6 @@ class GuessSettings(SpreadSettings):
         dataclasses.MISSING,
         "Recorded conversations: result files of tau-bench, or JSON lines of this library.",
         type=options.FILE,
-        required=True,
     )
     train: Path | None = setting(
         None, "Learn from this file.", type=options.FILE, default_text="the other tasks of --trajectories"

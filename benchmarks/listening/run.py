@@ -151,5 +151,5 @@ def show(report: dict[str, Any], settings: ListeningSettings) -> Iterator[Render
     saved = report["saved_by_not_listening"]
     yield (
         f"Saved by not listening: {percent(saved['plain'])} without speculation, {percent(saved['speculative'])} with "
-        f"it; the same episodes: {'yes' if report['lossless'] else 'NO'}."
+        f"it; the same episodes: {'yes' if report['lossless'] else 'no'}."
     )

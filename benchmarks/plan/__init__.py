@@ -25,7 +25,8 @@ class PlanSettings(Settings):
     calls: int = setting(30, "Without a trace: calls of an episode.", ge=2)
     tokens: float = setting(
         0.0,
-        "Without TRACES: tokens of a call in the mean; longer calls use more, in proportion to their seconds.",
+        "Tokens of a call in the mean, unless TRACES say them; longer calls use more, in proportion to their seconds. "
+        "Where tokens are unknown, the cost is counted in calls.",
         ge=0,
     )
     writes: float = setting(0.0, "Without TRACES: share of the calls that must not be made ahead of time.", ge=0, le=1)
@@ -40,7 +41,7 @@ class PlanSettings(Settings):
     max_inflight: int = options.max_inflight(4)
     wanted_saving: float | None = setting(None, "Name the cheapest setting that saves this share.", gt=0, le=1)
     wanted_cost: float | None = setting(
-        None, "Name the setting that saves most for this many times the cost of the plain loop.", ge=1
+        None, "Name the setting that saves most for at most this many times the cost of the plain loop.", ge=1
     )
     episodes: int = setting(20, "Episodes to simulate for each setting; at least those of TRACES.", ge=2)
     seed: int = options.seed()

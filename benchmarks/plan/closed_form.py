@@ -20,7 +20,9 @@ class ClosedForm:
     """The saving and the cost by the closed forms."""
 
     saved_at_depth_1: float  # share of the time that is saved at depth 1
-    tokens_at_depth_1: float  # tokens at depth 1 relative to the plain loop, cancelled calls charged in full
+    # Tokens at depth 1 relative to the plain loop, cancelled calls charged in full; ``None`` where they are unknown.
+    tokens_at_depth_1: float | None
+    calls_at_depth_1: float  # calls made at depth 1 relative to the plain loop
     saved_without_limits: float  # share of the time that is saved without any limits
 
 
@@ -38,15 +40,17 @@ def closed_form(workload: Workload, k: int, selectivity: float) -> ClosedForm:
     mean_tokens = statistics.fmean(call.usage.tokens for call in workload.calls)
     p = statistics.fmean(pair.p for pair in pairs)
     if p == 0 or mean_s == 0:
-        return ClosedForm(0.0, 1.0, 0.0)
+        return ClosedForm(0.0, 1.0 if mean_tokens else None, 1.0, 0.0)
     # Weighted by how often there is something to gain: p is the chance, and what a hit gains follows from the pairs.
     gain_s = statistics.fmean(pair.p * pair.gain_s for pair in pairs) / p
     left_s = statistics.fmean(pair.p * pair.left_s for pair in pairs) / p
     hits, windows = hits_and_windows(num_calls - 1, p)
-    wasted = statistics.fmean((pair.started - pair.p) * mean_tokens + pair.guess_tokens for pair in pairs)
+    wasted_calls = statistics.fmean(pair.started - pair.p for pair in pairs)
+    wasted = wasted_calls * mean_tokens + statistics.fmean(pair.guess_tokens for pair in pairs)
     return ClosedForm(
         hits * gain_s / (num_calls * mean_s),
-        1 + windows * wasted / (num_calls * mean_tokens) if mean_tokens else 1.0,
+        1 + windows * wasted / (num_calls * mean_tokens) if mean_tokens else None,
+        1 + windows * wasted_calls / num_calls,
         (num_calls - 1) / num_calls * p * left_s / mean_s,
     )
 

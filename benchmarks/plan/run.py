@@ -11,7 +11,7 @@ from rich.console import RenderableType
 
 from spec_envs.benchmarks.plan import PlanSettings
 from spec_envs.benchmarks.plan.closed_form import closed_form
-from spec_envs.benchmarks.plan.simulation import measured, simulate
+from spec_envs.benchmarks.plan.simulation import Interval, measured, simulate
 from spec_envs.benchmarks.plan.traces import read
 from spec_envs.benchmarks.plan.workload import Workload, completed, drawn
 from spec_envs.benchmarks.reports import config_of, progress, table_of
@@ -33,7 +33,7 @@ _COLUMNS = {
     "no limit": "{saved_without_limits:.1%}",
     "cost": "x{cost:.2f}",
     "± ": "{cost_half:.2f}",
-    "depth 1 ": "x{tokens_at_depth_1:.2f}",
+    "depth 1 ": "x{cost_at_depth_1:.2f}",
     "front": "{front}",
 }
 
@@ -52,6 +52,7 @@ def run(settings: PlanSettings, traces: Sequence[Path]) -> dict[str, Any]:
     return {
         "config": config_of(settings, files=[str(file) for file in traces]),
         "workload": _summary(workload),
+        "cost_in": "money" if workload.costs_money else "tokens" if workload.has_tokens else "calls",
         "machinery_s": machinery,
         "plan": points,
         "choices": _choices(points, settings),
@@ -74,7 +75,8 @@ def _points(
     for k, selectivity in grid:
         limits = Limits(max_inflight=settings.max_inflight, selectivity=selectivity)
         found = simulate(workload, k, limits, episodes=settings.episodes, seed=settings.seed, machinery_s=machinery[k])
-        cost = found.tokens_full if found.money is None else found.money
+        cost = found.money or found.tokens_full or found.calls
+        closed = closed_form(workload, k, selectivity)
         yield {
             "k": k,
             "selectivity": selectivity,
@@ -82,13 +84,21 @@ def _points(
             "saved_half": found.saved.half,
             "cost": cost.mean,
             "cost_half": cost.half,
-            "tokens_full": found.tokens_full.mean,
-            "tokens_partial": found.tokens_partial.mean,
-            "money": None if found.money is None else found.money.mean,
+            "cost_at_depth_1": closed.calls_at_depth_1
+            if closed.tokens_at_depth_1 is None
+            else closed.tokens_at_depth_1,
+            "tokens_partial": _mean(found.tokens_partial),
+            "tokens_full": _mean(found.tokens_full),
+            "money": _mean(found.money),
+            "calls": found.calls.mean,
             "hit_rate": found.hit_rate,
-            **dataclasses.asdict(closed_form(workload, k, selectivity)),
+            **dataclasses.asdict(closed),
         }
         advance()
+
+
+def _mean(interval: Interval | None) -> float | None:
+    return None if interval is None else interval.mean
 
 
 def _choices(points: Sequence[Point], settings: PlanSettings) -> dict[str, Point | None]:
@@ -109,7 +119,7 @@ def _summary(workload: Workload) -> dict[str, Any]:
         "episodes": None if math.isinf(workload.num_known) else workload.num_known,
         "calls": len(calls) / len(workload.episodes),
         "seconds": sum(call.seconds for call in calls) / len(workload.episodes),
-        "tokens": sum(call.usage.tokens for call in calls) / len(workload.episodes),
+        "tokens": sum(call.usage.tokens for call in calls) / len(workload.episodes) if workload.has_tokens else None,
         "money": sum(call.usage.money for call in calls) / len(workload.episodes),
         "guess_rates": {name: list(guessing.rates) for name, guessing in workload.guessing.items()},
         "guess_s": {name: guessing.seconds for name, guessing in workload.guessing.items()},
@@ -128,32 +138,47 @@ def _warnings(workload: Workload) -> list[str]:
 
 def show(report: dict[str, Any], settings: PlanSettings) -> Iterator[RenderableType]:
     """The table of settings, the plot of what they save and cost, and the chosen ones."""
-    points, known = report["plan"], report["workload"]
+    points, known, cost_in = report["plan"], report["workload"], report["cost_in"]
     pairs = [(point["cost"], point["saved"]) for point in points]
     rows = [point | {"front": "*" if best else ""} for point, best in zip(points, front(pairs), strict=True)]
     title = (
         f"Predicted for episodes of {known['calls']:.3g} calls that take {known['seconds']:,.3g} s and "
-        f"{known['tokens']:,.0f} tokens, with up to {settings.max_inflight} speculative calls in flight"
+        f"{_tokens(known['tokens'])}, with up to {settings.max_inflight} speculative calls in flight"
     )
-    yield table_of(title, _COLUMNS, rows)
-    yield plot(pairs)
-    yield (
-        '"saved", "cost" and their 95 % intervals (±) are simulated; the cost is relative to the plain loop, with '
-        'cancelled calls charged in full. "depth 1" and "no limit" are closed forms. "front": no other setting saves '
-        "as much for less."
-    )
+    columns = {(cost_in if name == "cost" and cost_in == "calls" else name): cell for name, cell in _COLUMNS.items()}
+    yield table_of(title, columns, rows)
+    yield plot(pairs, cost_in)
+    yield _legend(cost_in)
     machinery = ", ".join(f"{seconds * 1e3:.2g} ms at k={k}" for k, seconds in report["machinery_s"].items())
     yield f"Taken off what is saved, as measured here and now: machinery of {machinery} a call."
     for wanted, point in report["choices"].items():
-        yield f"The {wanted}: {_named(point)}."
+        yield f"The {wanted}: {_named(point, cost_in)}."
     for warning in report["warnings"]:
         click.echo(f"Warning: {warning}.", err=True)
 
 
-def _named(point: Point | None) -> str:
+def _tokens(tokens: float | None) -> str:
+    return "an unknown number of tokens" if tokens is None else f"{tokens:,.0f} tokens"
+
+
+def _legend(cost_in: str) -> str:
+    name = "calls" if cost_in == "calls" else "cost"
+    cost = (
+        "the cost in tokens is unknown: give --tokens. The cost is counted in calls made instead, relative to the "
+        "plain loop, and those of guessers are left out."
+        if cost_in == "calls"
+        else f"the cost in {cost_in} is relative to the plain loop, with cancelled calls charged in full."
+    )
+    return (
+        f'"saved", "{name}" and their 95 % intervals (±) are simulated; {cost} "depth 1" and "no limit" are closed '
+        'forms. "front": no other setting saves as much for less.'
+    )
+
+
+def _named(point: Point | None, cost_in: str) -> str:
     if point is None:
         return "no such setting"
     return (
         f"k={point['k']}, Limits(selectivity={point['selectivity']:g}), which saves {point['saved']:.1%} "
-        f"at x{point['cost']:.2f}"
+        f"at x{point['cost']:.2f} the {cost_in}"
     )

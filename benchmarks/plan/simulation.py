@@ -113,7 +113,9 @@ class Players:
     def policy(self) -> "PlannedPolicy":
         """The policy."""
         effects = {call.effect for call in self._episode if call.handler == POLICY}
-        return PlannedPolicy(self, Effect.WRITE if Effect.WRITE in effects else Effect.SAMPLE)
+        # An episode that is over with the reset has no call of the policy, so none is to begin ahead of time.
+        is_write = not effects or Effect.WRITE in effects
+        return PlannedPolicy(self, Effect.WRITE if is_write else Effect.SAMPLE)
 
     def guesser(self, handler: str) -> "PlannedGuesser | None":
         """The guesser for ``handler``."""
@@ -214,15 +216,17 @@ class Prediction:
 
     Attributes:
         saved: Share of the time of the plain loop that is saved.
-        tokens_full: Tokens relative to the plain loop, cancelled calls charged in full.
+        tokens_full: Tokens relative to the plain loop, cancelled calls charged in full; ``None`` if unknown.
         tokens_partial: The same, cancelled calls charged for the part that ran.
+        calls: Calls made relative to the plain loop, cancelled ones counted in full, calls of guessers left out.
         money: Money relative to the plain loop, cancelled calls charged in full; ``None`` if no call costs money.
         hit_rate: Share of the guessed calls whose response was guessed in time.
     """
 
     saved: Interval
-    tokens_full: Interval
-    tokens_partial: Interval
+    tokens_full: Interval | None
+    tokens_partial: Interval | None
+    calls: Interval
     money: Interval | None
     hit_rate: float
 
@@ -284,8 +288,9 @@ def _prediction(played: Sequence[Statistics], workload: Workload, machinery_s: f
     windows = sum(each.windows for each in played)
     return Prediction(
         saved=interval([each.saved - machinery_s * each.commits / each.sequential_s for each in played]),
-        tokens_full=interval([each.tokens_full for each in played]),
-        tokens_partial=interval([each.tokens_partial for each in played]),
+        tokens_full=interval([each.tokens_full for each in played]) if workload.has_tokens else None,
+        tokens_partial=interval([each.tokens_partial for each in played]) if workload.has_tokens else None,
+        calls=interval([sum(each.calls.values()) / each.commits for each in played]),
         money=interval([_money_of(each) for each in played]) if workload.costs_money else None,
         hit_rate=sum(each.hits for each in played) / windows if windows else 0.0,
     )

@@ -12,7 +12,7 @@ from typing import Any
 from spec_envs.benchmarks.plan.workload import Guessing, PlannedCall, Window, Workload
 from spec_envs.calls import Effect
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.handling import NOTHING, Usage
+from spec_envs.usage import NOTHING, Usage
 
 _EFFECTS = {effect.value: effect for effect in Effect}
 #: How much calls at the same place of an episode differ, as the standard deviation of the logarithm of their seconds.

@@ -10,7 +10,7 @@ from pathlib import Path
 from spec_envs.benchmarks.plan import PlanSettings
 from spec_envs.calls import Effect
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.handling import NOTHING, Usage
+from spec_envs.usage import NOTHING, Usage
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,6 +79,11 @@ class Workload:
         return max((len(guessing.rates) for guessing in self.guessing.values()), default=0)
 
     @property
+    def has_tokens(self) -> bool:
+        """Whether any call tells how many tokens it uses."""
+        return any(call.usage.tokens for call in self.calls)
+
+    @property
     def costs_money(self) -> bool:
         """Whether any call costs money."""
         return any(call.usage.money for call in self.calls)
@@ -105,13 +110,12 @@ def drawn(settings: PlanSettings) -> Workload:
     else:
         raise InvalidConfiguration("say how long calls take: by TRACES, --seconds FILE, or --median-s and --sigma")
     times = [[draw() for _ in range(settings.calls)] for _ in range(settings.episodes)]
-    mean_s = statistics.fmean(second for each in times for second in each)
-    episodes = [[_call(second, mean_s, rng, settings) for second in each] for each in times]
+    episodes = [[_call(second, rng, settings) for second in each] for each in times]
     return Workload(episodes, {}, num_known)
 
 
 def completed(workload: Workload, settings: PlanSettings) -> Workload:
-    """``workload`` with the guesses and prices that the settings name.
+    """``workload`` with the guesses, tokens and prices that the settings name, where it has none of its own.
 
     Raises:
         InvalidConfiguration: Neither workload nor settings say how often guesses are right.
@@ -129,11 +133,26 @@ def completed(workload: Workload, settings: PlanSettings) -> Workload:
         raise InvalidConfiguration(
             "nothing says how often guesses are right: give --guess-rates, or a trace of a run that had guessers"
         )
+    if not workload.has_tokens:
+        workload = dataclasses.replace(workload, episodes=_with_tokens(workload, settings.tokens))
     episodes = [[_priced(call, settings) for call in episode] for episode in workload.episodes]
     priced = {
         name: dataclasses.replace(each, usage=_money(each.usage, settings.price)) for name, each in guessing.items()
     }
     return dataclasses.replace(workload, episodes=episodes, guessing=priced)
+
+
+def _with_tokens(workload: Workload, tokens: float) -> list[list[PlannedCall]]:
+    """The episodes with ``tokens`` for a call in the mean, in proportion to its seconds."""
+    mean_s = statistics.fmean(call.seconds for call in workload.calls)
+    return [
+        [
+            dataclasses.replace(call, usage=dataclasses.replace(call.usage, tokens_out=tokens * share))
+            for call in episode
+            for share in [call.seconds / mean_s if mean_s else 1.0]
+        ]
+        for episode in workload.episodes
+    ]
 
 
 def _priced(call: PlannedCall, settings: PlanSettings) -> PlannedCall:
@@ -145,10 +164,9 @@ def _money(usage: Usage, price: float) -> Usage:
     return usage if usage.money else dataclasses.replace(usage, money=usage.tokens * price / 1e6)
 
 
-def _call(seconds: float, mean_s: float, rng: random.Random, settings: PlanSettings) -> PlannedCall:
-    tokens = settings.tokens * seconds / mean_s if mean_s else settings.tokens
+def _call(seconds: float, rng: random.Random, settings: PlanSettings) -> PlannedCall:
     effect = Effect.WRITE if rng.random() < settings.writes else Effect.SAMPLE
-    return PlannedCall(HANDLER, seconds, Usage(tokens_out=tokens), effect)
+    return PlannedCall(HANDLER, seconds, effect=effect)
 
 
 def _seconds_in(file: Path) -> list[float]:

@@ -86,6 +86,11 @@ class RetailSettings(ScaledSettings):
                 f"--model names the chat model that guesses, and --guesses {self.guesses} has no chat model: give "
                 "--guesses llm, or leave out --model"
             )
+        if self.model is None and self.base_url is not None:
+            raise InvalidConfiguration(
+                f"--base-url is the address of the chat model's server, and --guesses {self.guesses} has no chat "
+                "model: give --guesses llm and --model NAME, or leave out --base-url"
+            )
 
     @property
     def limits(self) -> Limits:

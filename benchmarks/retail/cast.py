@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 from spec_envs.agents.retail.scripted_policy import GoldReplay, ScriptedRetailPolicy
@@ -14,14 +13,15 @@ from spec_envs.benchmarks.retail import RetailSettings
 from spec_envs.calls import Call, Effect
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guess, Situation
-from spec_envs.handling import CancelToken, Usage, as_guess
+from spec_envs.handling import CancelToken, as_guess
 from spec_envs.retail.actions import read_action
 from spec_envs.retail.customers import scripted_customer
-from spec_envs.retail.loading import load_data, load_tasks
+from spec_envs.retail.loading import load_data, load_tasks, task_file_in
 from spec_envs.retail.queries import STOP, CustomerQuery, instant_tools
 from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tasks import Task, customer_in
 from spec_envs.retail.tools.table import TOOL_SETS, ToolSet
+from spec_envs.usage import Usage
 from spec_envs.values import key_of
 from spec_envs.wrappers.handlers import DecoratedHandler, with_latency
 
@@ -173,7 +173,7 @@ def tasks_of(settings: RetailSettings, split: str | None = None) -> tuple[Task, 
         InvalidConfiguration: The file with the tasks does not exist, has no such split, or is another benchmark's.
     """
     split = split or settings.split
-    source = "embedded" if settings.data is None else settings.task_file or _task_file_in(settings.data)
+    source = "embedded" if settings.data is None else settings.task_file or task_file_in(settings.data)
     tasks = load_tasks(source, None if split == "all" else split)
     if any(bool(task.id) != (settings.tasks == "tau3") for task in tasks):
         other = "tau-bench" if settings.tasks == "tau3" else "tau3"
@@ -184,26 +184,19 @@ def tasks_of(settings: RetailSettings, split: str | None = None) -> tuple[Task, 
     return tasks
 
 
-def _task_file_in(folder: Path) -> Path:
-    if (usual := folder / "tasks.json").is_file():
-        return usual
-    files = sorted(folder.glob("tasks*.json"))
-    if len(files) != 1:
-        found = f"several: {', '.join(each.name for each in files)}" if files else "none"
-        raise InvalidConfiguration(
-            f"the tasks are read from the file tasks*.json in {folder}, which holds {found}; name the file with "
-            f"--task-file"
-        )
-    return files[0]
-
-
 def folds_of(settings: RetailSettings) -> list[tuple[tuple[Task, ...], tuple[Task, ...]]]:
     """Pairs of tasks to learn from and tasks to run. No customer is in both.
 
     Raises:
-        InvalidConfiguration: There are too few customers for the folds.
+        InvalidConfiguration: There are fewer tasks than are to be run, or too few customers for the folds.
     """
-    tasks = tasks_of(settings)[: settings.num_tasks]
+    tasks = tasks_of(settings)
+    if settings.num_tasks is not None and settings.num_tasks > len(tasks):
+        raise InvalidConfiguration(
+            f"--num-tasks {settings.num_tasks}, and split {settings.split} has {len(tasks)}: give at most as many, or "
+            "leave out --num-tasks to run all"
+        )
+    tasks = tasks[: settings.num_tasks]
     parts = settings.folds or (None if settings.tasks == "embedded" else 5)
     if parts is None:
         if settings.split in ("train", "all"):

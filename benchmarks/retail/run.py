@@ -20,7 +20,7 @@ from spec_envs.agents import ChatGuesser, ChatModel, PatternGuesser, ReplyGuesse
 from spec_envs.benchmarks.episodes import Episode, Speculated, figures_of, play, play_plainly, runtime_of
 from spec_envs.benchmarks.guess.run import RANK_COLUMNS, RANKS, Trial, next_call, trials_of
 from spec_envs.benchmarks.processes import in_order
-from spec_envs.benchmarks.reports import collected, config_of, mean_of_rows, percent, table_of, tokens_text
+from spec_envs.benchmarks.reports import config_of, mean_of_rows, percent, progress, table_of, tokens_text, watched
 from spec_envs.benchmarks.retail import RetailSettings
 from spec_envs.benchmarks.retail.cast import (
     PATTERN_S,
@@ -36,6 +36,7 @@ from spec_envs.benchmarks.retail.cast import (
     typing_seconds,
 )
 from spec_envs.benchmarks.retail.foresight import api_correct_rate, dialogues, next_message
+from spec_envs.calls import Call
 from spec_envs.conversation import Trajectory, UserMessage, from_chat
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.queries import CustomerQuery
@@ -123,19 +124,17 @@ class RetailBench:
         self.message_ranks: list[int | None] = []
         self._estimates = settings.kept()
 
-    @property
-    def num_tasks(self) -> int:
-        """How many tasks are run."""
-        return sum(len(tasks) for _, tasks in self.folds)
-
     def run(self) -> Iterator[TaskRun]:
-        """Run the tasks, fold after fold."""
-        for known, tasks in self.folds:
+        """Run the tasks, fold after fold, and show how far this is."""
+        for part, (known, tasks) in enumerate(self.folds, 1):
+            where = f" part {part} of {len(self.folds)}" if len(self.folds) > 1 else ""
             with self.learned(known) as guessers:
-                if not self.settings.workers.is_one:
-                    yield from self._serve_beside(tasks, guessers)
-                else:
-                    yield from (self.serve(task, guessers) for task in tasks)
+                runs = (
+                    (self.serve(task, guessers) for task in tasks)
+                    if self.settings.workers.is_one
+                    else self._serve_beside(tasks, guessers)
+                )
+                yield from watched(runs, f"serving{where}", len(tasks))
 
     def _serve_beside(self, tasks: Sequence[Task], guessers: Guessers) -> Iterator[TaskRun]:
         """Run tasks over processes, each of which gets some tasks and a copy of the guessers."""
@@ -154,13 +153,17 @@ class RetailBench:
         wanted, settings = self.settings.guesses, self.settings
         if settings.model is not None:
             with ChatModel(settings.model, base_url=settings.base_url) as model:
-                yield Guessers(chat=ChatGuesser(model, "retail"), chat_seconds=settings.guess_seconds)
+                guesser = ChatGuesser(model, "retail")
+                # A model that gives no answer is told now: on the way, a guess that fails is only counted.
+                guesser.guess(Call("user", CustomerQuery(("Hello!",), self.folds[0][1][0], 0)), 1)
+                yield Guessers(chat=guesser, chat_seconds=settings.guess_seconds)
             return
         pattern = (
             PatternGuesser(seed=settings.seed, reads=tool_set_of(settings).reads) if wanted != "user-model" else None
         )
         guessers = Guessers(pattern, ReplyGuesser() if wanted != "pattern" else None)
-        guessers.learn([run_plainly(task, settings) for task in known])
+        with progress(f"learning from {len(known)} tasks", 1):
+            guessers.learn([run_plainly(task, settings) for task in known])
         yield guessers
 
     def serve(self, task: Task, guessers: Guessers) -> TaskRun:
@@ -275,8 +278,8 @@ _COLUMNS = {
     "wait saved": "{wait_saved:.1%}",
     "saved": "{saved:.1%}",
     "hit rate": "{hit_rate:.1%}",
-    "tokens full": "x{tokens_full:.2f}",
-    "partial": "x{tokens_partial:.2f}",
+    "tokens partial": "x{tokens_partial:.2f}",
+    "full": "x{tokens_full:.2f}",
     "calls": "{calls[committed]:.3g}/{calls[wasted]:.2g}/{calls[cancelled]:.2g}",
     "prefetch": "{prefetch_used:.2g}/{prefetched:.2g}",
     "API rate": "{api_correct_rate:.1%}",
@@ -288,7 +291,7 @@ def run(settings: RetailSettings) -> dict[str, Any]:
     """The report of the tasks; ``InvalidConfiguration`` if there are no such tasks."""
     settings.check_jobs()
     bench = RetailBench(settings)
-    return report_of(bench, collected(bench.run(), "serving", bench.num_tasks))
+    return report_of(bench, list(bench.run()))
 
 
 def report_of(bench: RetailBench, runs: Sequence[TaskRun]) -> dict[str, Any]:

@@ -196,7 +196,7 @@ _SHARES = ("saved", "top1", "top3", "first_top1", "first_top3")
 _COLUMNS = {
     **{name: f"{{{name}}}" for name in ("agent", "guesser", "k", "episodes")},
     **{name.replace("_", " "): f"{{{name}:.1%}}" for name in _SHARES},
-    "lossless": "{lossless:.3g}",
+    "lossless": "{lossless:yes}",
 }
 
 

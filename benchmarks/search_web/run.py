@@ -39,9 +39,9 @@ _COLUMNS = {
     "s": "{speculative_s:.2f}",
     "saved": "{saved:.1%}",
     "hit rate": "{hit_rate:.0%}",
-    "tokens full": "x{tokens_full:.2f}",
-    "partial": "x{tokens_partial:.2f}",
-    "lossless": "{lossless:g}",
+    "tokens partial": "x{tokens_partial:.2f}",
+    "full": "x{tokens_full:.2f}",
+    "lossless": "{lossless:yes}",
 }
 
 #: The site runs on this machine, and allows any number of requests.

@@ -1,12 +1,13 @@
 """A model server that speaks OpenAI's protocol and is backed by anything callable: see ``ModelServer``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from spec_envs.asgi_server import Served
 from spec_envs.benchmarks.serving.behaviour import Fault, Pace, QueueRule, RateLimit, ServerStatistics, Slots
 from spec_envs.closing import Closing
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.extras import require
 from spec_envs.handling import as_handler
 from spec_envs.pickling import NotPicklable
@@ -16,6 +17,7 @@ __all__ = ["Fault", "ModelServer", "Pace", "ServerStatistics"]
 
 #: The greatest number of answers that are computed at once.
 _THINKERS = 64
+_PAIR = 2
 
 
 class ModelServer(NotPicklable, Closing):
@@ -38,7 +40,7 @@ class ModelServer(NotPicklable, Closing):
             one, and the connection of the request that had that slot is dropped.
 
     Raises:
-        InvalidConfiguration: There is no such model, or the port cannot be had.
+        InvalidConfiguration: There is no such model, the port cannot be had, or another argument is invalid.
         DependencyNotInstalled: The extra ``servers`` is missing.
     """
 
@@ -59,13 +61,20 @@ class ModelServer(NotPicklable, Closing):
         from spec_envs.benchmarks.serving.app import ModelApp
         from spec_envs.benchmarks.serving.models import served_model
 
-        self.name = name or (model if isinstance(model, str) and ":" not in model else "model")
-        self._model = served_model(model) if isinstance(model, str) else model
-        self._owns_model = isinstance(model, str)
-        self._executor = ThreadPoolExecutor(_THINKERS, "model-server")
+        self.name = (model if isinstance(model, str) and ":" not in model else "model") if name is None else name
+        if not isinstance(self.name, str) or not self.name:
+            raise InvalidConfiguration(f"name must be the name of a model, not {name!r:.200}")
+        if not isinstance(pace, Pace | None):
+            raise InvalidConfiguration(f"pace must be a Pace, not {pace!r:.200}")
+        if not (rate_limit is None or (isinstance(rate_limit, Sequence) and len(rate_limit) == _PAIR)):
+            raise InvalidConfiguration(f"rate_limit must be (calls, seconds), not {rate_limit!r:.200}")
         limit = None if rate_limit is None else RateLimit(*rate_limit)
         taken = Slots(slots, queue)
-        self._app = ModelApp(as_handler(self._model), self.name, pace or Pace(), limit, taken, self._executor)
+        self._model = served_model(model) if isinstance(model, str) else model
+        self._owns_model = isinstance(model, str)
+        answer = as_handler(self._model)
+        self._executor = ThreadPoolExecutor(_THINKERS, "model-server")
+        self._app = ModelApp(answer, self.name, pace or Pace(), limit, taken, self._executor)
         self._served = Served(self._app.asgi, host=host, port=port)
 
     @property
@@ -89,7 +98,16 @@ class ModelServer(NotPicklable, Closing):
         return self.statistics
 
     def fail_next(self, *faults: Fault) -> None:
-        """Have the next requests fail, each with one of ``faults``."""
+        """Have the next requests fail, each with one of ``faults``.
+
+        Raises:
+            InvalidConfiguration: Something else than a ``Fault`` is given.
+        """
+        for fault in faults:
+            if not isinstance(fault, Fault):
+                raise InvalidConfiguration(
+                    f"a request fails with a Fault, such as Fault(status=503), not {fault!r:.200}"
+                )
         self._app.faults.extend(faults)
 
     def wait(self) -> None:

@@ -11,8 +11,12 @@ from collections.abc import AsyncIterator
 from typing import Any, Literal
 
 from spec_envs.benchmarks.options import Settings, setting
+from spec_envs.checks import choice, integer, integer_or_none, not_negative, positive
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers.latency import lognormal
+
+#: The least status of an error.
+_LEAST_ERROR = 400
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +28,10 @@ class Fault:
         retry_after_s: With ``status``: tell the client to try again after this many seconds.
         stall_after: Send nothing more after this many tokens, and keep the connection open.
         drop_after: Drop the connection after this many tokens.
+
+    Raises:
+        InvalidConfiguration: More than one of ``status``, ``stall_after`` and ``drop_after`` is given, or a value is
+            out of bounds.
     """
 
     status: int | None = None
@@ -31,16 +39,23 @@ class Fault:
     stall_after: int | None = None
     drop_after: int | None = None
 
+    def __post_init__(self) -> None:
+        kinds = ("status", "stall_after", "drop_after")
+        for name in kinds:
+            least = _LEAST_ERROR if name == "status" else 0
+            object.__setattr__(self, name, integer_or_none(name, getattr(self, name), least=least))
+        if sum(getattr(self, name) is not None for name in kinds) > 1:
+            raise InvalidConfiguration(f"a fault has at most one of {', '.join(kinds)}, not {self}")
+        if self.retry_after_s is not None:
+            object.__setattr__(self, "retry_after_s", not_negative("retry_after_s", self.retry_after_s))
+
 
 class RateLimit:
     """At most ``max_calls`` requests in any ``per_s`` seconds. Thread-safe."""
 
     def __init__(self, max_calls: int, per_s: float) -> None:
-        if max_calls < 1 or not 0 < per_s < math.inf:
-            raise InvalidConfiguration(
-                f"a rate limit is at least 1 call in a positive time, not {max_calls} in {per_s} s"
-            )
-        self._per_s = per_s
+        max_calls = integer("the number of calls of a rate limit", max_calls, least=1)
+        self._per_s = positive("the time of a rate limit", per_s, finite=True)
         self._times: collections.deque[float] = collections.deque(maxlen=max_calls)
         self._lock = threading.Lock()
 
@@ -168,6 +183,12 @@ class Slots:
     """
 
     def __init__(self, count: int | None, queue: QueueRule) -> None:
+        count = integer_or_none("slots", count, least=1)
+        choice("queue", queue, ("fifo", "drop"))
+        if count is None and queue == "drop":
+            raise InvalidConfiguration(
+                'queue="drop" drops requests that found no free slot: give a number of slots, too'
+            )
         self._count = math.inf if count is None else count
         self._turns = asyncio.Semaphore(count) if count is not None and queue == "fifo" else contextlib.nullcontext()
         self._holders: collections.deque[asyncio.Event] = collections.deque()

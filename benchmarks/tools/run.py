@@ -174,6 +174,6 @@ def show(report: dict[str, Any], settings: ToolsSettings) -> Iterator[Renderable
     rows = []
     for order in ("learnable", "shuffled"):
         found, counts = report[order], report[order]["statistics"]
-        more = {"wasted": counts["started"] - counts["hits"], "same": "yes" if found["same_results"] else "NO"}
+        more = {"wasted": counts["started"] - counts["hits"], "same": "yes" if found["same_results"] else "no"}
         rows.append({"order": order, **found, **more})
     yield table_of(title, columns, rows)

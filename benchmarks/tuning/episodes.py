@@ -26,7 +26,6 @@ from spec_envs.benchmarks.episodes import Tokens, charged, play, play_plainly, r
 from spec_envs.benchmarks.tuning import ROUND_ROBIN, Actor, Guesses, TuningSettings
 from spec_envs.calls import Call
 from spec_envs.guesses import Guess
-from spec_envs.handling import Usage
 from spec_envs.tuning.backends import make_backend
 from spec_envs.tuning.backends.protocol import Backend
 from spec_envs.tuning.backends.simulated import SimulatedBackend
@@ -35,6 +34,7 @@ from spec_envs.tuning.measurement import Workload
 from spec_envs.tuning.models import Surface
 from spec_envs.tuning.report import Report
 from spec_envs.tuning.round_robin import SLICE, RoundRobin
+from spec_envs.usage import Usage
 from spec_envs.wrappers import LastWriteWins, SpeculativeWrapper
 from spec_envs.wrappers.handlers import metered, with_latency
 from spec_envs.wrappers.runtimes.base import Runtime

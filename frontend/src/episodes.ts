@@ -22,13 +22,14 @@ export function episodes(all: Episode[]): HTMLElement {
 
 function sentence(episode: Episode): string {
   const { seconds: run, plain_seconds: plain } = episode;
-  const used = new Set(episode.commits.map((commit) => commit.call));
-  const early = episode.calls.filter((call) => call.ahead && used.has(call.id)).length;
+  const hits = episode.commits.filter((commit) => commit.outcome === "hit").length;
+  const unpredicted = episode.commits.filter((commit) => commit.outcome === "unguessed").length;
+  const others = unpredicted > 0 ? `; ${unpredicted} more were not predicted` : "";
   const change = plain > 0 ? ` (${percent(Math.abs(1 - run / plain))})` : "";
   const verdict = run <= plain ? `${seconds(plain - run)} saved${change}` : `${seconds(run - plain)} lost${change}`;
   return (
-    `The plain loop's calls, one after another, take ${seconds(plain)}; the run took ${seconds(run)}: ${verdict}. ` +
-    `${early} of ${episode.commits.length} responses came from calls that were made ahead.`
+    `Plain, the calls take ${seconds(plain)}, one after another; the speculative run took ${seconds(run)}: ${verdict}. ` +
+    `${hits} of ${episode.commits.length - unpredicted} responses were guessed${others}.`
   );
 }
 

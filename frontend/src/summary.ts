@@ -3,15 +3,16 @@
 import { el, percent, seconds } from "./dom";
 import type { Interval, SummaryRow } from "./data";
 
+// The same words, in the same order, as in the tables that commands print.
 const HEADS: [string, string][] = [
   ["environment", "left"],
-  ["time saved", ""],
-  ["sequential", ""],
+  ["episodes", ""],
+  ["plain", ""],
   ["speculative", ""],
+  ["saved", ""],
   ["hit rate", ""],
   ["tokens", ""],
   ["lossless", "left"],
-  ["episodes", ""],
   ["clock", "left"],
 ];
 
@@ -31,13 +32,13 @@ function line(row: SummaryRow): HTMLElement {
     "tr",
     {},
     el("th", { scope: "row" }, row.name),
-    cell(row.saved, percent),
+    el("td", {}, String(row.episodes)),
     cell(row.sequential_s, seconds),
     cell(row.speculative_s, seconds),
+    cell(row.saved, percent),
     cell(row.hit_rate, percent),
     cell(row.tokens_full, times),
     el("td", { class: "left" }, row.lossless),
-    el("td", {}, String(row.episodes)),
     el("td", { class: "left" }, row.clock),
   );
 }

@@ -19,8 +19,9 @@ from spec_envs.checks import positive
 from spec_envs.chess.builtin import best_move
 from spec_envs.chess.position import Position
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.handling import CancelToken, Usage
+from spec_envs.handling import CancelToken
 from spec_envs.json_files import naming, number_of, read_json, text_of
+from spec_envs.usage import Usage
 
 #: Spread of the logarithm of a thinking time around the recorded one, on positions that the record does not have.
 _SPREAD = 0.4

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from spec_envs.chess.game import Game
 from spec_envs.chess.position import Position
-from spec_envs.extras import needed
+from spec_envs.extras import install_command, needed
 
 _PICTURE_SIZE = 480  # pixels
 
@@ -72,7 +72,7 @@ def _import_cairosvg() -> tuple[Any, Any]:
             raise
         raise DependencyNotInstalled(
             'render_mode "rgb_array" of SpecChess-v0 needs the cairo library; on Debian or Ubuntu run: '
-            "apt-get install libcairo2 (and pip install 'spec-envs[render]')"
+            f"apt-get install libcairo2 (and {install_command('render')})"
         ) from error
 
 

@@ -53,7 +53,7 @@ def _fork(env: EnvT, forked: Mapping[int, Any]) -> EnvT:
     """Like ``fork``; ``forked`` has the copies of the layers that were forked already, by their ``id``."""
     if forked and id(env) in forked:
         return forked[id(env)]  # type: ignore[no-any-return]
-    own = _own_fork(type(env))  # type: ignore[arg-type]  # mypy thinks that a class is not hashable
+    own = own_fork(type(env))  # type: ignore[arg-type]  # mypy thinks that a class is not hashable
     if own is None:
         twin: Any = _fork_wrapper(env, forked) if isinstance(env, gym.Wrapper) else _fork_foreign(env)
         return twin  # type: ignore[no-any-return]
@@ -66,7 +66,7 @@ def _fork(env: EnvT, forked: Mapping[int, Any]) -> EnvT:
 
 
 @functools.lru_cache(maxsize=1024)
-def _own_fork(kind: Any) -> Any:
+def own_fork(kind: Any) -> Any:
     """The method ``fork`` of a class; ``None`` where it has none, or means something else, which takes arguments."""
     own: Any = getattr(kind, "fork", None)
     try:
@@ -184,7 +184,7 @@ def difference(env: gym.Env[Any, Any], twin: gym.Env[Any, Any]) -> str | None:
     while True:
         known = {**layers, **_constant_parts(env)}
         left_out = shared_by_wrappers(type(env)) | {"env"} if isinstance(env, gym.Wrapper) else frozenset()
-        if _own_fork(type(env)) is None:  # type: ignore[arg-type]  # as above
+        if own_fork(type(env)) is None:  # type: ignore[arg-type]  # as above
             for name in (env.__dict__.keys() ^ twin.__dict__.keys()) - left_out:
                 return f"{type(env).__name__}.{name} is only in one of the original and the copy"
             try:

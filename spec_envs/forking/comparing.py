@@ -33,6 +33,7 @@ from spec_envs.forking.kinds import (
     shared_by_wrappers,
     slot_names,
 )
+from spec_envs.forking.libraries import own_copy_of
 from spec_envs.functions import contents_of, rebinds
 from spec_envs.immutable import ATOMS
 from spec_envs.sets import alike
@@ -182,6 +183,13 @@ class _Walk:
         self._alive += [mine, other]
         self.part(mine, other, path, "")
 
+    def _by_library(self, a: Any, b: Any, path: _Path) -> None:
+        own = own_copy_of(type(a))  # type: ignore[arg-type]  # as above
+        assert own is not None
+        self.objects.pair(a, b, path)
+        if own.content(a) != own.content(b):
+            _differ(path, f"is a {type(a).__name__} that differs from its copy")
+
     def _sequence(self, a: Any, b: Any, path: _Path) -> None:
         if not isinstance(a, tuple):
             self.objects.pair(a, b, path)
@@ -249,6 +257,8 @@ class _Walk:
         seeds = seeds_of(a)
         if key_of(a.state) != key_of(b.state) or (isinstance(seeds, tuple) and key_of(seeds) != key_of(seeds_of(b))):
             _differ(path, "is a random generator in another state than its copy")
+        if isinstance(seeds, tuple):
+            self.objects.pair(a.seed_seq, b.seed_seq, (path, ".seed_seq", ""))
 
     def _random(self, a: random.Random, b: random.Random, path: _Path) -> None:
         if a is random._inst:
@@ -355,6 +365,8 @@ _BASES: set[type] = {family for family, _ in _LOOKS} | {object, collections.Orde
 @functools.lru_cache(maxsize=1024)
 def _look_of(kind: Any) -> tuple[type, _Look]:
     """The base class of ``kind`` for which there is a comparing function, and that function."""
+    if own_copy_of(kind) is not None:
+        return kind, _Walk._by_library
     return next((look for look in _LOOKS if issubclass(kind, look[0])), (object, _Walk._instance))
 
 

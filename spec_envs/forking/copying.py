@@ -34,6 +34,7 @@ from spec_envs.forking.kinds import (
     refuse_unowned,
     refuse_watched,
 )
+from spec_envs.forking.libraries import copy_by_library, own_copy_of
 from spec_envs.forking.tables import LEAST_OF_A_TABLE, cannot_change, copy_table
 from spec_envs.immutable import ATOMS
 from spec_envs.sets import alike, fill_alike
@@ -92,6 +93,8 @@ class Copier:
             return self._set(value)
         if isinstance(value, gym.Env):
             return self._env(value)
+        if (own := own_copy_of(kind)) is not None:
+            return copy_by_library(self, value, own)
         return self.instance(value)
 
     def part(self, value: Any, form: str, key: object = None) -> Any:
@@ -307,7 +310,13 @@ class Copier:
         return self.remember(value, np.random.Generator(self.copy(value.bit_generator)))
 
     def _bits(self, value: np.random.BitGenerator) -> Any:
-        return self.remember(value, guarded(value, lambda: restored(*snapshot(value))))
+        sequence: Any = getattr(value, "seed_seq", None)
+        is_known = type(sequence) is np.random.SeedSequence  # others may hold it, too, and spawn from it
+        copied = self.memo.get(id(sequence)) if is_known else None
+        twin: Any = self.remember(value, guarded(value, lambda: restored(*snapshot(value), copied)))
+        if is_known:
+            self.memo[id(sequence)] = twin.seed_seq
+        return twin
 
     def _space(self, value: gym.Space[Any]) -> Any:
         # A space is shared until somebody samples from it. From then on it is copied with its generator, so that

@@ -27,11 +27,13 @@ def snapshot(bits: np.random.BitGenerator) -> Snapshot:
     return Snapshot(type(bits), bits.state, copy.deepcopy(sequence))
 
 
-def restored(kind: type[np.random.BitGenerator], state: Any, seeds: Any, spawned: int) -> np.random.BitGenerator:
-    """A new bit generator in the state of a snapshot."""
+def restored(
+    kind: type[np.random.BitGenerator], state: Any, seeds: Any, spawned: int, sequence: Any = None
+) -> np.random.BitGenerator:
+    """A new bit generator in the state of a snapshot; ``sequence`` is the copy of its seeds, where there is one."""
     make: Any = kind  # its class does not say to a checker of types what it takes
     if type(seeds) is np.random.SeedSequence:
-        sequence = np.random.SeedSequence(
+        sequence = sequence or np.random.SeedSequence(
             seeds.entropy, spawn_key=seeds.spawn_key, pool_size=seeds.pool_size, n_children_spawned=spawned
         )
         bits: np.random.BitGenerator = make(_ZEROS if kind in _TAKE_SEEDS else sequence)

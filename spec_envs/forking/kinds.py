@@ -5,6 +5,7 @@ from __future__ import annotations
 import copyreg
 import functools
 import random
+import re
 import sys
 import types
 import warnings
@@ -26,7 +27,7 @@ _SIMULATIONS = ("pybullet", "libsumo", "traci")
 #: Classes of libraries whose objects never change once they are made (their code was read), with their subclasses.
 #: They are given by name, since the libraries need not be installed.
 _NEVER_CHANGED = frozenset(
-    {"chess._BoardState", "pandas.Index", "pandas.core.indexes.base.Index"}
+    {"chess._BoardState", "zoneinfo.ZoneInfo", "pandas.Index", "pandas.core.indexes.base.Index"}
     | {"pandas.api.extensions.ExtensionDtype", "pandas.core.dtypes.base.ExtensionDtype"}
 )
 #: Attributes that no wrapper of Gymnasium changes in place: the arguments of its constructor, and its cached spec.
@@ -94,6 +95,8 @@ def is_atomic(value: Any) -> bool:
         return True
     if type(value) is np.ufunc:
         return not is_made_of_python(value)
+    if type(value) is re.Match:
+        return type(value.string) in ATOMS
     if isinstance(value, types.BuiltinFunctionType):
         return value.__self__ is None or isinstance(value.__self__, (types.ModuleType, type))
     return False

@@ -35,6 +35,7 @@ class TracedCall:
     tokens_out: float = 0.0
     money: float = 0.0
     effect: str | None = None
+    alone: float | None = None  # what it takes without calls made ahead beside it, if that is less
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -200,7 +201,7 @@ class _Episode:
             return  # a trace keeps its last events: the start of this call is gone
         call.end = now
         call.outcome = {"done": "wasted", "failed": "failed"}.get(event.get("outcome", ""), "cancelled")
-        call.response, call.error = event.get("response"), event.get("error")
+        call.response, call.error, call.alone = event.get("response"), event.get("error"), event.get("alone_s")
         for name in ("tokens_in", "tokens_out", "money"):
             setattr(call, name, event.get(name, 0))
 
@@ -259,7 +260,8 @@ class _Episode:
                 asked = commit.time if commit.asked is None else commit.asked
                 before = [plainly for came, plainly in ends if commit.asked is None or came <= asked]
                 start = max(before, default=0.0)
-                bars.append(Bar(used.handler, start, start + used.end - used.start))
+                seconds = used.end - used.start if used.alone is None else used.alone
+                bars.append(Bar(used.handler, start, start + seconds))
                 ends.append((commit.time, bars[-1].end))
         return bars
 

@@ -27,7 +27,7 @@ from spec_envs.handling import declared_effect
 from spec_envs.retail.actions import SAMPLES, Action, CallAction, read_action
 from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.episode import Episode, is_won
-from spec_envs.retail.loading import BUILT_IN, check_tasks, folder_of, load_data, load_tasks
+from spec_envs.retail.loading import BUILT_IN, check_tasks, folder_of, load_data, load_tasks, task_file_in
 from spec_envs.retail.policy_text import POLICY_TEXT
 from spec_envs.retail.queries import GREETING, CustomerQuery, JudgeQuery, ToolQuery, hangs_up, instant_tools
 from spec_envs.retail.store.snapshot import Change, StoreSnapshot
@@ -104,7 +104,8 @@ class RetailEnv(CallEnv[Observation, Action]):
     - ``data_seed``, ``size``: with "generated", the seed of the shop, at least 0 (default 0), and how many times as
       many customers and tasks as the embedded shop it has, 1 (default) to 100.
     - ``tasks``: a JSON file as ``load_tasks`` reads it, "embedded", "generated", or a sequence of ``Task``. Default:
-      the tasks of the embedded or generated shop, or ``tasks.json`` in the folder of ``data``.
+      the tasks of the embedded or generated shop, or ``tasks.json``, or else the only ``tasks*.json``, in the folder
+      of ``data``.
     - ``split``: "train", "dev", "test" (default), or ``None`` for all; for τ³-bench, a split that ``split_tasks.json``
       names; not used for a sequence of tasks.
     - ``task_index``: the task of every episode; ``None`` (default) draws one in each ``reset``.
@@ -312,7 +313,7 @@ def _tasks_of(
 ) -> tuple[Task, ...]:
     if tasks is None:
         name = os.fspath(data)
-        tasks = name if name in BUILT_IN else folder_of(name) / "tasks.json"
+        tasks = name if name in BUILT_IN else task_file_in(folder_of(name))
     found: tuple[Task, ...]
     if tasks == "generated":
         found = load_tasks("generated", split, data_seed=data_seed, size=size)

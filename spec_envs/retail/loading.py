@@ -80,6 +80,24 @@ def folder_of(data: str | os.PathLike[str]) -> Path:
     return place.parent if place.is_file() else place
 
 
+def task_file_in(folder: Path) -> Path:
+    """The file with the tasks in a folder of data: ``tasks.json``, or else the only ``tasks*.json``.
+
+    Raises:
+        InvalidConfiguration: There is no such file, or there are several.
+    """
+    if (usual := folder / "tasks.json").is_file():
+        return usual
+    files = sorted(folder.glob("tasks*.json"))
+    if len(files) != 1:
+        found = f"several: {', '.join(each.name for each in files)}" if files else "none"
+        raise InvalidConfiguration(
+            f"the tasks are read from tasks.json, or else the only tasks*.json, in {folder}, which holds {found}; name "
+            "the file with the tasks (tasks=, --tasks, or --task-file of bench retail)"
+        )
+    return files[0]
+
+
 def _version(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_mtime_ns, status.st_size

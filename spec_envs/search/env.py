@@ -25,7 +25,7 @@ from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.search.actions import SAMPLES, Act, Action, Mistake, read_action
 from spec_envs.search.corpus import Corpus
 from spec_envs.search.episode import Episode
-from spec_envs.search.loading import load_questions, make_backend
+from spec_envs.search.loading import check_questions, load_questions, make_backend
 from spec_envs.search.pages import Fetched, FetchQuery
 from spec_envs.search.questions import Question, exact_match, f1
 from spec_envs.spaces import ActionText, AnyText
@@ -103,7 +103,8 @@ class SearchEnv(CallEnv[Observation, Action]):
     - ``world_seed``, ``size``: with "generated", the seed of the world, at least 0 (default 0), and how many times as
       large as the embedded world it is, 1 (default) to 100.
     - ``questions``: "embedded", "generated", a HotpotQA file (see ``load_questions``), or a sequence of ``Question``.
-      Default: "generated" if the corpus is generated, else "embedded".
+      Default: "generated" if the corpus is generated, else "embedded". If they tell the pages that they need, some of
+      these must be in the corpus.
     - ``split``: which of the embedded or generated questions: "train", "dev", "test" (default), or ``None`` for all.
     - ``question_index``: index of the question for all episodes; ``None`` (default) draws a question in each ``reset``.
     - ``max_steps``: truncate after this number of actions (default 10).
@@ -156,6 +157,7 @@ class SearchEnv(CallEnv[Observation, Action]):
         self._prepare: Callable[[], None] | None = getattr(handler, "prepare", None)
         #: The questions that ``reset`` draws from.
         self.questions: tuple[Question, ...] = _questions(questions, split, **of_questions)
+        check_questions(handler, self.questions)
         self._question_index = (
             None if question_index is None else index_in(self.questions, question_index, noun="question")
         )

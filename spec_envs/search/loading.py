@@ -126,6 +126,19 @@ def load_questions(
     return read_questions(path)
 
 
+def check_questions(corpus: object, questions: Iterable[Question]) -> None:
+    """Raise ``InvalidConfiguration`` if the questions tell their pages and none of these is in ``corpus``.
+
+    Of a backend that is no ``Corpus`` it is not known which pages there are.
+    """
+    titles = dict.fromkeys(title for question in questions for title in question.supporting)
+    if isinstance(corpus, Corpus) and titles and all(corpus.find(title) is None for title in titles):
+        raise InvalidConfiguration(
+            f"the questions belong to another corpus: neither {next(iter(titles))!r} nor any other page that they need "
+            "is in this one; give corpus and questions that belong together"
+        )
+
+
 def _corpus(path: Path, entries: Iterable[PageOrRedirect]) -> Corpus:
     pages: list[Page] = []
     redirects: dict[str, str] = {}

@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 
 from spec_envs.calls import Effect
 from spec_envs.checks import positive
-from spec_envs.handling import CancelToken, Usage
+from spec_envs.handling import CancelToken
 from spec_envs.search.actions import read_action
 from spec_envs.search.pages import Fetched, FetchQuery
 from spec_envs.search.recordings import RecordedEpisode, RecordedStep
+from spec_envs.usage import Usage
 
 #: Standard deviation of the logarithm of the times that are not recorded.
 _SPREAD = 0.4

@@ -8,7 +8,8 @@ from typing import Any
 import gymnasium as gym
 
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import Call, Effect
+from spec_envs.calls import Call, Effect, check_effect
+from spec_envs.checks import boolean, integer
 from spec_envs.errors import InvalidAction, InvalidConfiguration, ResetNeeded
 from spec_envs.spaces import PlainText
 
@@ -60,6 +61,11 @@ class FakeEnv(CallEnv[str, int]):
         owned: Iterable[str] = (),
     ) -> None:
         handlers = {"world": pure_response} if handlers is None else handlers
+        self._calls_per_step = integer("calls_per_step", calls_per_step, least=0)
+        self._calls_in_reset = integer("calls_in_reset", calls_in_reset, least=0)
+        self._length = integer("length", length, least=1)
+        for effect in effects:
+            check_effect("each of the effects", effect)
         if (calls_per_step or calls_in_reset) and not (handlers and effects):
             raise InvalidConfiguration("an environment that calls needs at least one handler and one effect")
         super().__init__(handlers, owned=owned)
@@ -67,11 +73,8 @@ class FakeEnv(CallEnv[str, int]):
         self.observation_space = PlainText(1_000_000, min_length=0, charset=string.printable)
         self._names = tuple(handlers)
         self._effects = tuple(effects)
-        self._calls_per_step = calls_per_step
-        self._calls_in_reset = calls_in_reset
-        self._length = length
-        self._random = random
-        self._repeats = repeats
+        self._random = boolean("random", random)
+        self._repeats = boolean("repeats", repeats)
         self._seed = 0
         self._steps = -1
         self._history = ""

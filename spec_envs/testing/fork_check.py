@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 
 from spec_envs.actions import allowed_action, sampling_copy
-from spec_envs.call_env import CallEnv
+from spec_envs.call_env import Answer, CallEnv
 from spec_envs.calls import Call
-from spec_envs.errors import ForkCheckFailed, SpecEnvsError
+from spec_envs.checks import check_env, integer, reset_parts, step_parts
+from spec_envs.errors import ForkCheckFailed, HandlerFailed, InvalidConfiguration, SpecEnvsError
 from spec_envs.forking import fork
 from spec_envs.forking.kinds import is_atomic
+from spec_envs.global_generators import GlobalGenerators
 from spec_envs.handling import CancelToken
+from spec_envs.parameters import why_not_called
+from spec_envs.step_effect import acts_outside
 from spec_envs.values import key_of, same
 
 AnyEnv = gym.Env[Any, Any]
+#: Wrappers that a step that fails leaves as they were.
+_LEFT_AS_THEY_ARE = (
+    gym.wrappers.OrderEnforcing,
+    gym.wrappers.PassiveEnvChecker,
+    gym.wrappers.RecordEpisodeStatistics,
+    gym.wrappers.TimeLimit,
+)
 Chooser = Callable[[Any, dict[str, Any], np.random.Generator], Any]
 
 
 def check_fork(env: AnyEnv, *, steps: int = 20, seed: int = 0, actions: Chooser | None = None) -> None:
     """Check that forks of ``env`` are faithful and independent, random generators and wrappers included.
 
-    Plays ``env`` and its forks side by side, one after the other, and closed in different orders. ``env`` is reset,
-    played and closed. The handlers of a ``CallEnv`` are really called, but only once for each query, so they may be
-    slow or random; do not check with handlers that have effects.
+    Plays ``env`` and its forks side by side, one after the other, and closed in different orders. Draws of ``env`` from
+    ``random`` and ``np.random`` are found, and what the steps of a ``CallEnv`` change before their last ``ask``: each
+    call is let fail once, and the step must then be as if it had not. (Not under wrappers other than those of
+    ``gym.make``: they may change, too.) ``env`` is reset, played and closed. The handlers of a ``CallEnv`` are really
+    called, but only once for each query, so they may be slow or random; do not check with handlers that have effects.
 
     Args:
         env: The environment, with all its wrappers; best fresh from ``gym.make``, so that forks before the first
@@ -39,7 +53,17 @@ def check_fork(env: AnyEnv, *, steps: int = 20, seed: int = 0, actions: Chooser 
 
     Raises:
         ForkCheckFailed: The first difference, with what was done and where it appeared.
+        InvalidConfiguration: ``env`` is no environment, or declares that its steps act on the outside world.
     """
+    check_env(env)
+    steps, seed = integer("steps", steps, least=1), integer("seed", seed, least=0)
+    if actions is not None and (why := why_not_called(actions, ("observation", "info", "generator"))) is not None:
+        raise InvalidConfiguration(f"actions is called as actions(observation, info, rng), not {actions!r:.80}: {why}")
+    if acts_outside(env):
+        raise InvalidConfiguration(
+            f"{env} declares step_effect = Effect.WRITE: its steps act on the outside world, so neither it nor a fork "
+            f"of it is stepped to check it. Its steps never run ahead either; check it with what it acts on replaced"
+        )
     _Check(env, steps, seed, actions).run()
 
 
@@ -67,16 +91,41 @@ class _Player:
         """Take ``action``; ``None`` begins the next episode."""
         self._calls.clear()
         if action is None:
-            self.observation, self.info = self.env.reset()
+            self.observation, self.info = reset_parts(self.env, self.env.reset())
             self.done = False
             outcome = {"observation": self.observation, "info": _timeless(self.info)}
         else:
-            self.observation, reward, terminated, truncated, self.info = self.env.step(action)
+            result = step_parts(self.env, self.env.step(action))
+            self.observation, reward, terminated, truncated, self.info = result
             self.done = bool(terminated or truncated)
             outcome = {"observation": self.observation, "reward": reward, "terminated": terminated}
             outcome |= {"truncated": truncated, "info": _timeless(self.info)}
         # A copy: some wrappers hand out arrays that they write to again.
         return _Event(action, copy.deepcopy(outcome) | {"calls made": list(self._calls)})
+
+
+class _Drawn:
+    """Which global generator the environment itself draws from; its handlers may draw from any."""
+
+    def begin(self) -> None:
+        """From here on."""
+        self._before = GlobalGenerators()
+        self._found: str | None = None
+
+    @contextlib.contextmanager
+    def apart(self) -> Iterator[None]:
+        """What is drawn in the ``with`` does not count."""
+        self._found = self._found or self._before.moved()
+        yield
+        self._before = GlobalGenerators()
+
+    def check(self, what: str) -> None:
+        """Raise ``ForkCheckFailed`` if the environment has drawn in ``what``."""
+        moved = self._found or self._before.moved()
+        if moved is not None:
+            raise ForkCheckFailed(
+                f"{what} draws from the global generator {moved}, which forks share; use self.np_random"
+            )
 
 
 class _Check:
@@ -86,6 +135,8 @@ class _Check:
         self.seed = seed
         self.calls: list[Hashable] = []
         self.opened: list[AnyEnv] = []  # forks to close later, when it shows whether that disturbs other environments
+        self.answer: Answer | None = None
+        self.drawn = _Drawn()
         self.rng = np.random.default_rng(seed)
         space = sampling_copy(env.action_space, seed)
         self.choose = actions or (lambda observation, info, rng: allowed_action(space, observation, info, rng))
@@ -95,9 +146,12 @@ class _Check:
         base = self.env.unwrapped
         before = base._answer if isinstance(base, CallEnv) else None
         if isinstance(base, CallEnv):
-            base.answer_with(self.answers(base))
+            self.answer = self.answers(base)
+            base.answer_with(self.answer)
         try:
-            observation, info = self.env.reset(seed=self.seed)
+            self.drawn.begin()
+            observation, info = reset_parts(self.env, self.env.reset(seed=self.seed))
+            self.drawn.check("reset()")
             player = _Player(self.env, self.calls, observation, info)
             self.check_layers(player)
             self.check_lockstep(player)
@@ -116,10 +170,23 @@ class _Check:
         def answer(call: Call) -> Any:
             self.calls.append(call.key)
             if call not in known:
-                known[call] = env.handler(call.handler)(call.query, CancelToken())
+                with self.drawn.apart():
+                    known[call] = env.handler(call.handler)(call.query, CancelToken())
             return known[call]
 
         return answer
+
+    def failing_after(self, count: int) -> Answer:
+        """A function that answers so many calls, and fails at the next one."""
+        answer, left = self.answer, iter(range(count))
+
+        def answer_or_fail(call: Call) -> Any:
+            if next(left, None) is None:
+                raise HandlerFailed("check_fork lets this call fail, to see whether the environment is then as it was")
+            assert answer is not None
+            return answer(call)
+
+        return answer_or_fail
 
     def try_fork(self, when: str) -> None:
         """Fork without an episode under way: this works, or says why not; it never changes the original."""
@@ -147,11 +214,35 @@ class _Check:
         self.opened.append(twin)
 
     def check_lockstep(self, player: _Player) -> None:
-        twin = player.fork()
+        twin, unlucky = player.fork(), player.fork()
         for number in range(self.steps):
             event = self.next(player)
             _expect_same(event, self.do(twin, event.action), f"in lockstep, step {number}")
-        self.opened.append(twin.env)
+            if event.action is not None:
+                unlucky = self.let_calls_fail(unlucky, event)
+            where = (
+                f"in step {number}, after each of its calls had failed once (a step changes the state, and draws from"
+            )
+            _expect_same(event, self.do(unlucky, event.action), f"{where} self.np_random, only after its last ask)")
+        self.opened += [twin.env, unlucky.env]
+
+    def let_calls_fail(self, player: _Player, event: _Event) -> _Player:
+        """Have the step of ``event`` fail at each of its calls, one after the other; the player after that."""
+        base = player.env.unwrapped
+        if not all(type(layer) in _LEFT_AS_THEY_ARE for layer in _layers(player.env)[:-1]):
+            return player  # such as one that draws before the step
+        for number in range(len(event.outcome["calls made"])):
+            spare = player.fork()
+            assert isinstance(base, CallEnv)
+            base.answer_with(self.failing_after(number))
+            try:
+                player.do(event.action)
+            except Exception:
+                base.answer_with(self.answer)
+                continue
+            self.opened.append(player.env)
+            player, base = spare, spare.env.unwrapped  # it makes something of the error, and has gone on
+        return player
 
     def check_independence(self, player: _Player) -> None:
         twin = player.fork()
@@ -198,14 +289,18 @@ class _Check:
         return self.do(player, action)
 
     def do(self, player: _Player, action: Any) -> _Event:
+        what = "reset()" if action is None else f"step({action!r})"
+        self.drawn.begin()
         try:
-            return player.do(action)
+            event = player.do(action)
         except Exception as error:
-            what = "reset()" if action is None else f"step({action!r})"
-            raise ForkCheckFailed(
-                f"{what} raised {type(error).__name__}: {error}; if the action is not allowed there, give check_fork "
-                f"a function `actions` that chooses those that are"
-            ) from error
+            hint = (
+                "; if the action is not allowed there, give check_fork a function `actions` that chooses those that are"
+            )
+            hint = "" if action is None or isinstance(error, InvalidConfiguration) else hint
+            raise ForkCheckFailed(f"{what} raised {type(error).__name__}: {error}{hint}") from error
+        self.drawn.check(what)
+        return event
 
 
 def _fork(env: AnyEnv) -> AnyEnv:

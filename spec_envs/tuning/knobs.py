@@ -1,5 +1,6 @@
 """Knobs: what an agent may set, with bounds and a grid of values."""
 
+import bisect
 import dataclasses
 import functools
 import math
@@ -93,8 +94,9 @@ class Knob:
             bounds = f"from {self.low:g} to {self.high:g} {self.unit}".rstrip()
             raise InvalidAction(f"{self.name} must be a number {bounds}, not {quoted(value)}")
         grid = _grid(self.kind, self.low, self.high, self.log, self.steps)
+        place = bisect.bisect_left(grid, number)
         at = self._scaled(number)
-        return min(grid, key=lambda point: abs(self._scaled(point) - at))
+        return min(grid[max(0, place - 1) : place + 1], key=lambda point: abs(self._scaled(point) - at))
 
     def encode(self, value: Value) -> float:
         """``value``, a point of the grid, as a coordinate from -1 (first point) to 1 (last point)."""

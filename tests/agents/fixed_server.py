@@ -38,7 +38,7 @@ class FixedServer:
     def __init__(self, answers: Sequence[Any], content_type: str = "text/event-stream") -> None:
         self.answers = list(answers)
         self.requests: list[dict[str, Any]] = []
-        self._content_type = content_type
+        self.content_type = content_type
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         body, more = b"", True
@@ -50,7 +50,7 @@ class FixedServer:
         if callable(answer):
             answer = answer(self.requests[-1])
         status, data = answer if isinstance(answer, tuple) else (200, answer)
-        kind = self._content_type if status == 200 and self.requests[-1].get("stream") else "application/json"
+        kind = self.content_type if status == 200 and self.requests[-1].get("stream") else "application/json"
         await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind.encode())]})
         await send({"type": "http.response.body", "body": data})
 

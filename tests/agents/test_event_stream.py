@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from spec_envs.agents.llm import ChatModel
 from spec_envs.agents.llm.event_stream import Framing
 from spec_envs.errors import HandlerFailed
-from tests.agents.fixed_server import delta, serving
+from tests.agents.fixed_server import FixedServer, delta, serving
 from tests.agents.scripted import asking
 
 H, J, STOP = (json.dumps(each) for each in (delta(content="h"), delta(content="i"), delta("stop")))
@@ -57,12 +58,19 @@ TYPES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[FixedServer, ChatModel]]:
+    """A server whose answer the tests set, and its model."""
+    with serving(b"") as (server, url), ChatModel("m", base_url=url, max_retries=0) as model:
+        yield server, model
+
+
 @pytest.mark.parametrize("body", READ.values(), ids=READ)
-def test_the_answer_is_read(body):
-    for content_type in TYPES if len(body) > 200 else TYPES[:1]:
-        with serving(body.encode(), content_type=content_type) as (_, url):
-            with ChatModel("m", base_url=url, max_retries=0) as model:
-                assert model(asking()).text == "hi"
+def test_the_answer_is_read(served, body):
+    server, model = served
+    server.answers = [body.encode()]
+    for server.content_type in TYPES if len(body) > 200 else TYPES[:1]:
+        assert model(asking()).text == "hi"
 
 
 TOLD = {
@@ -71,16 +79,17 @@ TOLD = {
     "an error as JSON": (events(H, '{"error": {"message": "overloaded"}}', STOP), "overloaded"),
     "a page": ("<html>Bad gateway</html>", "ended before it was complete"),
     "an answer that is cut": (events(H, J) + STOP[:20], "ended before it was complete"),
-    "what is no JSON": (events(H, "{hi", STOP), "JSONDecodeError"),
+    "what is no JSON": (events(H, "{hi", STOP), "is no JSON: {hi"),
     "deep": (events("[" * 100_000), "Error"),
 }
 
 
 @pytest.mark.parametrize(("body", "message"), TOLD.values(), ids=TOLD)
-def test_what_went_wrong_is_told(body, message):
-    with serving(body.encode()) as (_, url), ChatModel("m", base_url=url, max_retries=0) as model:
-        with pytest.raises(HandlerFailed, match=message):
-            model(asking())
+def test_what_went_wrong_is_told(served, body, message):
+    server, model = served
+    server.answers, server.content_type = [body.encode()], TYPES[0]
+    with pytest.raises(HandlerFailed, match=message):
+        model(asking())
 
 
 def framed(pieces: list[bytes]) -> list[Any]:

@@ -141,10 +141,9 @@ def test_pieces_of_tool_calls_are_joined(pieces, expected):
 
 
 def test_pieces_of_tool_calls_over_http():
-    for name in FRAMES:
-        pieces: Any = FRAMES[name][0]
-        expected: Any = FRAMES[name][1]
-        with serving(calls(*pieces)) as (_, url), ChatModel("m", base_url=url) as model:
+    frames: list[Any] = list(FRAMES.values())
+    with serving(*(calls(*pieces) for pieces, _ in frames)) as (_, url), ChatModel("m", base_url=url) as model:
+        for _, expected in frames:
             assert model(asking(tools=TOOLS)).tool_calls == tuple(ToolRequest(*each) for each in expected)
 
 

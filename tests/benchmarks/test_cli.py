@@ -140,7 +140,9 @@ class TestDemo:
         report = (tmp_path / "out" / "report.html").read_text()
         assert '"view":"chess"' in report and '"name":"chess, live"' in report
         lines = (tmp_path / "out" / "demo.jsonl").read_text().splitlines()
-        assert sum(json.loads(line)["kind"] == "commit" for line in lines) == 6
+        outcomes = [json.loads(line)["outcome"] for line in lines if json.loads(line)["kind"] == "commit"]
+        hits, windows = outcomes.count("hit"), 6 - outcomes.count("unguessed")  # as the page counts them
+        assert len(outcomes) == 6 and f": {hits} of {windows} responses were guessed" in result.stdout
 
     def test_plays_a_recorded_game_and_opens_the_report(self, tmp_path, monkeypatch):
         opened: list[str] = []
@@ -260,3 +262,20 @@ def test_every_help_is_in_whole_sentences(path: tuple[str, ...]) -> None:
     for option in command.params:
         if isinstance(option, click.Option):
             assert option.help and option.help.partition("  [default")[0].endswith("."), option.name
+
+
+def wanting() -> list[tuple[str, ...]]:
+    def of(path: tuple[str, ...]) -> click.Command:
+        command: click.Command = main
+        for name in path:
+            assert isinstance(command, click.Group)
+            command = command.commands[name]
+        return command
+
+    return [path for path in commands() if any(each.required for each in of(path).params)]
+
+
+@pytest.mark.parametrize("path", wanting(), ids=" ".join)
+def test_a_command_names_what_must_be_given(path: tuple[str, ...]) -> None:
+    result = run(*path)
+    assert result.exit_code == 2 and "Error: Missing " in result.stderr and "Traceback" not in result.output

@@ -124,7 +124,7 @@ class TestPredictionsOfTheChessBench:
         found = simulate(known, settings.k, settings.limits, episodes=len(games))
         assert found.saved.mean == pytest.approx(statistics.fmean(each.saved for each in replays), abs=0.03)
         assert found.tokens_full.mean == pytest.approx(
-            statistics.fmean(each.tokens_full for each in replays), rel=tokens
+            statistics.fmean(each.tokens_full or 1.0 for each in replays), rel=tokens
         )
 
 
@@ -205,7 +205,7 @@ class TestSimulation:
         assert (found.saved.mean, found.hit_rate) == (0.0, 0.0)
 
 
-def recorded_run(**options: Any) -> SpeculativeWrapper[Any, Any]:
+def recorded_run(world: Any = None, **options: Any) -> SpeculativeWrapper[Any, Any]:
     """Two episodes in virtual time, of a policy of 4 s and a world of 2 s."""
 
     class Half:
@@ -213,7 +213,7 @@ def recorded_run(**options: Any) -> SpeculativeWrapper[Any, Any]:
             cancel.sleep(0.25, Usage(tokens_in=7))
             return [Guess(pure_response(call.query), 0.6), Guess(9, 0.2)]
 
-    world = metered(with_latency(pure_response, 2.0), Usage(tokens_out=10))
+    world = world or metered(with_latency(pure_response, 2.0), Usage(tokens_out=10))
     policy = with_latency(pure_response, 4.0)
     guessers = {"world": Half(), "policy": Half()}
     env = SpeculativeWrapper(
@@ -286,6 +286,25 @@ class TestReport:
         data = report(*QUICK, "--price", 10)
         assert data["workload"]["money"] == pytest.approx(4 * 100 * 10 / 1e6)
         assert all(point["money"] == point["cost"] == pytest.approx(point["tokens_full"]) for point in data["plan"])
+
+    @pytest.mark.parametrize("source", ["figures", "trace"])
+    def test_the_cost_is_counted_in_calls_where_no_tokens_are_known(self, source, tmp_path):
+        args: tuple[object, ...] = ("--median-s", 4)
+        if source == "trace":
+            recorded_run(world=with_latency(pure_response, 2.0)).trace.to_jsonl(tmp_path / "trace.jsonl")
+            args = (tmp_path / "trace.jsonl",)
+        args = (*args, "--guess-rates", "0.6,0.2", "--calls", 4, "--episodes", 2)
+        data = report(*args, "--wanted-saving", 0.1)
+        assert (data["cost_in"], data["workload"]["tokens"]) == ("calls", None)
+        for point in data["plan"]:
+            assert point["cost"] == point["calls"] and point["tokens_full"] is point["tokens_at_depth_1"] is None
+        assert data["plan"][0]["selectivity"] == 0 and data["plan"][0]["cost"] > 1  # it makes calls in vain
+        cheapest = data["choices"]["cheapest for the wanted saving"]
+        assert cheapest["selectivity"] > 0 and cheapest["cost"] < data["plan"][0]["cost"]
+        text = " ".join(plan(*args).output.split())
+        assert "an unknown number of tokens" in text and "unknown: give --tokens" in text
+        known = report(*args, "--tokens", 100)
+        assert known["cost_in"] == "tokens" and known["plan"][0]["tokens_full"] > 1
 
     def test_warns_of_few_episodes_only_where_there_are_few(self, tmp_path):
         seconds = tmp_path / "seconds.txt"

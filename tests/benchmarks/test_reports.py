@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from spec_envs.benchmarks import reports
+from spec_envs.benchmarks import reports, sweep
+from spec_envs.benchmarks.episodes import tokens_of
+from spec_envs.usage import Usage
+from spec_envs.wrappers import Statistics
 
 COLUMNS = ("mode", "p95 over 20 s", "cancelled", "lossless")
 ROW = ("last-write-wins", "101.25 ms", "12.5", "1")
@@ -86,3 +89,37 @@ def test_tables_fit_eighty_columns_where_there_is_no_terminal():
 def test_headings_fit_eighty_columns_without_broken_words(experiment):
     columns = import_module(f"spec_envs.benchmarks.{experiment}.run")._COLUMNS
     assert sum(max(map(len, heading.split())) + 1 for heading in columns) <= 81
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(1, "yes"), (1.0, "yes"), (0, "no"), (0.25, "no: only 25.0%"), (None, "-"), ("no", "no")]
+)
+def test_whether_episodes_were_lossless_is_told_in_one_way(share, text):
+    console = Console(width=80)
+    columns = {"run": "{run}", "same": "{same:yes}"}
+    with console.capture() as capture:
+        console.print(reports.table_of("A title", columns, [{"run": 1, "same": share}]))
+    assert capture.get().splitlines()[-1].split(maxsplit=1)[1].strip() == text
+
+
+@pytest.mark.parametrize(("tokens", "partial", "text"), [(0, None, "unknown"), (10, 1.5, "x1.50, or x2.00")])
+def test_tokens_that_nobody_counts_are_unknown(tokens, partial, text):
+    usage = Usage(tokens_out=tokens)
+    counted = tokens_of(Statistics(committed=usage, wasted=usage * 0.5, wasted_full=usage))
+    assert (counted["tokens_partial"] is None, counted["tokens_partial"]) == (tokens == 0, partial)
+    assert text in reports.tokens_text(reports.mean_of_rows([counted]))
+
+
+def test_a_sweep_without_tokens_counts_calls():
+    def point(selectivity, saved, wasted):
+        calls = {"committed": 10.0, "wasted": wasted}
+        return {"selectivity": selectivity, "mean": {"saved": saved, "calls": calls, "tokens_full": None}}
+
+    console = Console(width=80)
+    with console.capture() as capture:
+        for each in sweep.show({"sweep": [point(0.0, 0.2, 20.0), point(0.5, 0.2, 5.0), point(1.0, 0.0, 0.0)]}):
+            console.print(each)
+    shown = capture.get()
+    rows = [line.split() for line in shown.splitlines() if "%" in line and "x" in line]
+    assert rows == [["0", "20.0%", "x3.00"], ["0.5", "20.0%", "x1.50", "*"], ["1", "0.0%", "x1.00", "*"]]
+    assert "x3.0 calls" in shown and "unknown" in shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from spec_envs.agents import PatternGuesser
+from spec_envs.benchmarks import checks
 from spec_envs.benchmarks.checks import certify_retail
 from spec_envs.benchmarks.cli import main
 from spec_envs.benchmarks.retail import RetailSettings
@@ -92,6 +94,25 @@ class TestReport:
         assert row["lossless"] == 1 and row["hits"] > 0 and row["wait_saved"] > 0
         assert row["prefetched"] == 0 and server.statistics.tokens_out > 0
 
+    @pytest.mark.parametrize(
+        ("base_url", "exit_code", "message"),
+        [
+            (None, 2, "the environment variable OPENAI_API_KEY must hold the key of m"),
+            ("localhost:8000", 2, "base_url must be like http://localhost:8000/v1"),
+            ("{server}", 1, r"status 404 \(Not Found\): the model 'm' does not exist; this server has 'retail'"),
+        ],
+    )
+    def test_a_chat_model_that_gives_no_answer_is_told_before_anything_is_run(
+        self, base_url, exit_code, message, monkeypatch
+    ):
+        monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+        monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+        with ModelServer("retail") as server:
+            given = () if base_url is None else ("--base-url", base_url.replace("{server}", server.base_url))
+            result = bench("--guesses", "llm", "--model", "m", *given, "--json", "-")
+        assert result.exit_code == exit_code and result.stdout == ""
+        assert re.search(message, result.stderr), result.stderr
+
     def test_wall_clock_gives_the_same_conversation(self):
         args = ("--num-tasks", 1, "--learn", 2, "--clock", "wall", "--speed", 2000, "--json", "-")
         data = json.loads(bench(*args).stdout)
@@ -105,10 +126,14 @@ class TestReport:
             (("--data", "."), "give --tasks tau-bench or --tasks tau3, or leave out --data"),
             (("--split", "train"), "give --folds to learn from a part of them"),
             (("--split", "nonsense"), "has no tasks of split 'nonsense'"),
-            (("--tasks", "tau-bench", "--data", "."), "which holds none; name the file with --task-file"),
+            (("--tasks", "tau-bench", "--data", "."), "which holds none; name the file with the tasks"),
             (("--guesses", "llm"), "--guesses llm needs --model NAME"),
             (("--model", "x"), "--guesses union has no chat model: give --guesses llm, or leave out --model"),
+            (("--base-url", "http://x/v1"), "give --guesses llm and --model NAME, or leave out --base-url"),
             (("--num-tasks", 2, "--folds", 9), "--folds 9 needs at least 9 customers, and there are 2"),
+            (("--num-tasks", 61), "--num-tasks 61, and split test has 60: give at most as many"),
+            (("--token-ratio", 2, "--selectivity", 0.5), "--selectivity and --token-ratio each say"),
+            (("--money-per-s", 1, "--selectivity", 0), "--selectivity and --money-per-s each say"),
         ],
     )
     def test_refuses_what_makes_no_sense(self, args, message, tmp_path, monkeypatch):
@@ -237,3 +262,18 @@ def test_speculation_is_lossless_for_customers():
 def test_certify_is_a_command():
     result = CliRunner().invoke(main, ["retail", "certify", "--seeds", "1", "--learn", "2"])
     assert (result.exit_code, result.stdout) == (0, "lossless on 1 seed(s)\n")
+
+
+def test_the_command_fails_where_nothing_was_compared(monkeypatch):
+    def silent(settings: RetailSettings) -> Any:
+        def customer(query: object) -> str:
+            raise ConnectionError("no line")
+
+        return customer
+
+    monkeypatch.setattr(checks, "customer_of", silent)
+    result = CliRunner().invoke(main, ["retail", "certify", "--seeds", "2", "--learn", "1"])
+    assert result.exit_code == 1
+    assert re.fullmatch(
+        r"(failed alike|nothing was compared).* 2 seed\(s\).*ConnectionError: no line\)\n", result.stdout
+    )

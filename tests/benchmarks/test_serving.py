@@ -246,7 +246,7 @@ class TestPace:
             Pace(**options)
 
     def test_a_limit_that_makes_no_sense(self):
-        with pytest.raises(InvalidConfiguration, match="not 0 in 1 s"):
+        with pytest.raises(InvalidConfiguration, match="of a rate limit must be an integer of at least 1, not 0"):
             RateLimit(0, 1)
 
 

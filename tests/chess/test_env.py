@@ -353,7 +353,7 @@ def test_the_call_carries_the_opponents_effect():
         )
         assert call.query.moves == ("e2e4",)
     opponent.effect = "read"
-    with pytest.raises(InvalidConfiguration, match="must be an Effect, not 'read'"):
+    with pytest.raises(InvalidConfiguration, match="effect of the handler Opponent must be Effect.READ, .* not 'read'"):
         make(opponent=opponent)
 
 

@@ -19,15 +19,15 @@ import numpy as np
 
 from spec_envs import fork
 from spec_envs.errors import ForkCheckFailed, NotForkable
+from spec_envs.global_generators import GlobalGenerators
 from spec_envs.testing import check_fork
 from spec_envs.values import key_of
 from spec_envs.wrappers import SpeculativeWrapper, Verdict
-from spec_envs.wrappers.speculation.global_generators import GlobalGenerators
 from tests.conformance.adapters import OwnObservations
 from tests.conformance.agents import GUESSERS, POLICIES, Choices
 from tests.conformance.catalog import Maker, Subject
 from tests.conformance.time_limit import TooLong, at_most
-from tests.wrappers.loops import VIRTUAL, certify_on
+from tests.wrappers.loops import VIRTUAL, certify_on, shows_no_difference
 
 #: For how long a policy thinks, in seconds: virtual ones, and on threads.
 _THINKING_S, _ON_THREADS_S = 1.0, 0.002
@@ -141,7 +141,7 @@ def _compare(outcome: Outcome, combination: tuple[str, str, str], seed: int) -> 
     )
     if certificate.verdict is Verdict.NONDETERMINISTIC_CONTROL:
         outcome.verdict, outcome.reason = "random", str(certificate)
-    elif not certificate:
+    elif not shows_no_difference(certificate):
         outcome.problems.append(f"{guesser}, {policy}, {runtime}, seed {seed}: {certificate}")
     if runtime == "threads":
         outcome.on_threads += 1

@@ -104,7 +104,9 @@ class Bench:
         found = {"state": self.folder / "state", **read_config(self.folder / "rules.toml"), **(given or {})}
         if server:
             found["servers"].append(ServerConfig(name=server_name(server), command=server))
-        found["servers"] = [dataclasses.replace(each, env={"LOG": str(self.log)}) for each in found["servers"]]
+        found["servers"] = [
+            dataclasses.replace(each, env={"LOG": str(self.log)}) if each.command else each for each in found["servers"]
+        ]
         async with Client(proxy_here(ProxyConfig(**found)), **options) as client:
             await client.list_tools()
             yield client

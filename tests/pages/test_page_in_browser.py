@@ -94,6 +94,31 @@ def test_the_keyboard_goes_through_the_calls(game):
     assert shown(game) != last
 
 
+def test_responses_are_counted_as_the_statistics_count_them(browser, tmp_path):
+    unpredicted = event(15.0, "commit", "user", outcome="unguessed")
+    for events, told in (
+        (EVENTS, "1 of 2 responses were guessed."),
+        ([*EVENTS, unpredicted], "1 of 2 responses were guessed; 1 more were not predicted."),
+    ):
+        open_page(browser, tmp_path, page("A game", timelines(events, "game"), summary=[SUMMARY]))
+        assert browser.find_element(By.CSS_SELECTOR, ".sentence").text.endswith(told)
+    heads = [
+        each.text
+        for each in browser.find_elements(By.CSS_SELECTOR, "[aria-label='Summary of all environments'] thead th")
+    ]
+    assert heads == [
+        "environment",
+        "episodes",
+        "plain",
+        "speculative",
+        "saved",
+        "hit rate",
+        "tokens",
+        "lossless",
+        "clock",
+    ]
+
+
 def test_a_click_and_the_table_choose_a_call(game):
     timeline = game.find_element(By.CSS_SELECTOR, ".timeline")
     rest = timeline.rect["width"] / 2 - 130  # the first call that the episode waits for begins here, in the third row
@@ -206,7 +231,7 @@ def test_the_report_of_everything_shows_summary_figures_and_timelines(browser, t
     assert report["failed"] == []
     open_page(browser, tmp_path, html_of(report, results))
     text = browser.find_element(By.TAG_NAME, "main").text
-    assert "4 responses came from" in text and "Theory: fixed latencies" in text
+    assert "of 4 responses were guessed." in text and "Theory: fixed latencies" in text
     rows = browser.find_elements(By.CSS_SELECTOR, "[aria-label='Summary of all environments'] tbody tr")
     assert len(rows) == 1 and "yes" in rows[0].text
     assert len(browser.find_elements(By.CSS_SELECTOR, "figure svg[role=img]")) == len(report["figures"]) == 1

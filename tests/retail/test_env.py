@@ -367,7 +367,7 @@ class TestCalls:
         person.effect = Effect.WRITE  # type: ignore[attr-defined]
         assert calls_of(started(customer=person), "Hello")[0].effect is Effect.WRITE
         person.effect = "write"  # type: ignore[attr-defined]
-        with pytest.raises(InvalidConfiguration, match="effect of customer"):
+        with pytest.raises(InvalidConfiguration, match="effect of the handler person must be"):
             make(customer=person)
 
     def test_a_handler_that_fails_changes_nothing(self):

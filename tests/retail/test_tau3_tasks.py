@@ -251,3 +251,19 @@ def test_the_command_writes_outputs_as_values(tmp_path, capsys):
         {"ok": True, "output": "Transfer successful"},
     ]
     assert result["outputs"][3]["output"]["status"] == "cancelled"
+
+
+def test_the_only_file_with_tasks_in_a_folder_is_taken(tmp_path):
+    folder = written(tmp_path, entry("7"))
+    (folder / "tasks.json").rename(folder / "tasks_mine.json")
+    (task,) = gym.make("SpecRetail-v0", data=folder, split=None).unwrapped.tasks
+    assert task.name == "7"
+    write_replay(str(folder), None, tmp_path / "replayed.json")
+    assert [each["id"] for each in json.loads((tmp_path / "replayed.json").read_text(encoding="utf-8"))] == ["7"]
+    for others, found in (("tasks_b.json", "several: tasks_b.json, tasks_mine.json"), ("b.json", "none")):
+        (folder / "tasks_mine.json").rename(folder / others)
+        if found != "none":
+            (folder / "tasks_mine.json").write_text("[]", encoding="utf-8")
+        with pytest.raises(InvalidConfiguration, match=f"which holds {found}; name the file"):
+            gym.make("SpecRetail-v0", data=folder, split=None)
+        (folder / "tasks_b.json").unlink(missing_ok=True)

@@ -319,6 +319,28 @@ class TestCalls:
         assert says(env, "search[a]") == "" and says(env, "search[Ada]") == "Could not find Ada. Similar: ['A']."
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"questions": "generated"},
+        {"corpus": "generated", "questions": "embedded"},
+        {"corpus": SMALL},
+        {"corpus": "generated", "world_seed": 3, "questions": [QUESTION, QUESTIONS[1]]},
+    ],
+)
+def test_questions_about_another_corpus(arguments):
+    with pytest.raises(InvalidConfiguration, match="the questions belong to another corpus: neither .* nor any"):
+        make(**arguments)
+
+
+def test_questions_of_which_some_can_be_answered():
+    elsewhere = Question("s", "Who?", "Bo", "bridge", ("Nowhere",))
+    for questions in ([elsewhere, QUESTION], [QUESTIONS[1]]):
+        make(corpus=SMALL, questions=questions).reset(seed=0)
+    make(questions=[QUESTION], backend=lambda query: Fetched(None)).reset(seed=0)
+    assert make().reset(options={"question": QUESTION})[0]["question"] == QUESTION.text
+
+
 WIKI = load_corpus("embedded")
 
 

@@ -79,7 +79,7 @@ class Machine:
         self.knobs = tuple(
             Knob(name, "choice", choices=(value, "other"))
             if isinstance(value, str)
-            else Knob(name, "int", 0, 2_000_000, steps=2_000_001)
+            else Knob(name, "int", 0, max(1, value), steps=2)
             for name, value in wanted.items()
         )
 

@@ -13,7 +13,14 @@ from spec_envs import Call, CallEnv, Guess
 from spec_envs.benchmarks.episodes import VirtualLoop
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.values import key_of
-from spec_envs.wrappers import AsyncSpeculativeWrapper, Certificate, SpeculativeWrapper, certify, certify_async
+from spec_envs.wrappers import (
+    AsyncSpeculativeWrapper,
+    Certificate,
+    SpeculativeWrapper,
+    Verdict,
+    certify,
+    certify_async,
+)
 from spec_envs.wrappers.handlers import with_latency
 from tests import virtual_time
 from tests.virtual_time import AsyncGuesser, asynchronous
@@ -146,6 +153,11 @@ def certify_on(
             **options,
         )
     )
+
+
+def shows_no_difference(certificate: Certificate) -> bool:
+    """Whether nothing was found, also where errors have ended episodes, as some tests want it."""
+    return certificate.verdict in (Verdict.LOSSLESS, Verdict.FAILED_ALIKE, Verdict.NOTHING_COMPARED)
 
 
 def _asynchronous_env(env: gym.Env) -> gym.Env:

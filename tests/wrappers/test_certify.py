@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import math
+import re
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 
 from spec_envs import Call, CallEnv, Guess
 from spec_envs.agents import FrequencyGuesser
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.testing import FakeEnv, pure_response
-from spec_envs.wrappers import SimulationRuntime, ThreadRuntime, Verdict, certify
+from spec_envs.wrappers import SimulationRuntime, ThreadRuntime, Verdict, certify, certify_async
+from spec_envs.wrappers.certificate import Difference
 from spec_envs.wrappers.handlers import with_latency
-from tests.wrappers.loops import PERFECT, Answers, Counter, choose
+from tests.wrappers.loops import PERFECT, Answers, Counter, certify_on, choose
 
 
 class Fixed:
@@ -42,13 +47,71 @@ def test_foreign_envs_are_certified_too():
     assert certify(lambda: gym.make("FrozenLake-v1"), lambda o: o % 4, {"policy": FrequencyGuesser()}, range(3))
 
 
-def test_errors_are_compared_like_everything_else():
+def fails_after(observations: int, error: Exception) -> Any:
+    """A handler that raises ``error`` once the text that it is asked about is so long."""
+
     def world(query: Any) -> int:
-        if len(query[0]) > 10:
-            raise OSError("too long")
+        if len(query[0]) > observations:
+            raise error
         return pure_response(query)
 
-    assert certify(lambda: FakeEnv({"world": world}), choose, PERFECT, range(3), runtime="simulation")
+    return world
+
+
+@pytest.mark.parametrize("runtime", ["simulation", "asyncio"])
+def test_episodes_that_fail_alike_are_counted_and_are_no_plain_success(runtime):
+    def make() -> gym.Env:
+        return FakeEnv({"world": fails_after(10, OSError("too long"))})
+
+    result = certify_on(runtime, make, choose, PERFECT, range(3))
+    assert not result
+    assert (result.verdict, result.difference) == (Verdict.FAILED_ALIKE, None)
+    assert (result.seeds, result.failed) == (3, 3)
+    assert result.failure is not None
+    assert result.failure.step > 1
+    assert re.fullmatch(r"failed alike on 3 of 3 seed\(s\): .* \(seed 0, step \d: OSError: too long\)", str(result)), (
+        str(result)
+    )
+
+
+def test_seeds_that_fail_are_told_from_those_that_do_not():
+    class Unlucky(FakeEnv):
+        def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+            if seed == 5:
+                raise OSError("disk")
+            return super().reset(seed=seed, options=options)
+
+    result = certify(Unlucky, choose, PERFECT, [4, 5, 6], runtime="simulation")
+    assert (result.verdict, result.seeds, result.failed) == (Verdict.FAILED_ALIKE, 3, 1)
+    assert str(result.failure) == "seed 5, step 0: OSError: disk"
+
+
+class BreaksAtReset(FakeEnv):
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        raise OSError("no disk")
+
+
+def raises(observation: Any) -> int:
+    raise ValueError("no idea")
+
+
+@pytest.mark.parametrize("runtime", ["simulation", "asyncio"])
+@pytest.mark.parametrize(
+    ("make", "policy", "failure"),
+    [
+        (FakeEnv, raises, "seed 0, step 1: ValueError: no idea"),
+        (FakeEnv, lambda observation: 99, "seed 0, step 1: InvalidAction: 99 is not in"),
+        (BreaksAtReset, choose, "seed 0, step 0: OSError: no disk"),
+        (lambda: FakeEnv({"world": raises}), choose, "seed 0, step 1: ValueError: no idea"),
+    ],
+    ids=["policy", "action", "reset", "handler"],
+)
+def test_where_every_first_step_fails_nothing_was_compared(make, policy, failure, runtime):
+    result = certify_on(runtime, make, policy, PERFECT, range(2))
+    assert not result
+    assert (result.verdict, result.seeds, result.failed) == (Verdict.NOTHING_COMPARED, 2, 2)
+    assert str(result.failure).startswith(failure)
+    assert str(result).startswith(f"nothing was compared: on all of 2 seed(s) the first step failed ({failure}")
 
 
 def test_a_control_that_differs_from_itself_proves_nothing():
@@ -110,7 +173,7 @@ def test_a_fork_that_shares_its_state_diverges():
     result = certify(SharedState, lambda observation: 1, {"world": Answers(pure_response)}, [0], runtime="simulation")
     assert result.verdict is Verdict.DIVERGED
     assert result.difference is not None
-    assert result.difference.field in ("action", "observation", "terminated", "end")
+    assert result.difference.field == "error"  # warnings are errors here, and the wrapper warns of it
 
 
 def test_a_policy_with_hidden_state_is_a_nondeterministic_control():
@@ -148,3 +211,77 @@ def test_an_id_is_no_factory():
 def test_no_seeds_are_no_evidence():
     with pytest.raises(InvalidConfiguration, match="at least one seed"):
         certify(FakeEnv, choose, {}, [])
+
+
+def test_an_event_loop_is_the_only_runtime_of_certify_async():
+    with pytest.raises(InvalidConfiguration, match="has no option 'runtime'"):
+        asyncio.run(certify_async(FakeEnv, choose, {}, [0], runtime="simulation"))
+
+
+def test_every_run_needs_a_runtime_of_its_own():
+    with pytest.raises(InvalidConfiguration, match="a callable that makes a runtime for each run, not <"):
+        certify(FakeEnv, choose, {}, [0], runtime=SimulationRuntime())
+
+
+@pytest.mark.parametrize(
+    "certified", [certify, lambda *args, **more: asyncio.run(certify_async(*args, **more))], ids=["certify", "async"]
+)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seeds": "abc"}, "seeds must be an iterable of integers, .* not 'abc'"),
+        ({"seeds": 3}, "seeds must be an iterable of integers, such as range"),
+        ({"seeds": [0, math.nan]}, "each of the seeds must be an integer of at least 0, not nan"),
+        ({"seeds": [1, -1]}, "each of the seeds .* not -1"),
+        ({"max_infligth": 3}, "there is no option 'max_infligth'; there are canonical, .*max_inflight"),
+        ({"k": 0}, "k must be an integer of at least 1, not 0"),
+        ({"policy": lambda: 0}, "no parameter for the query"),
+        ({"guessers": {"policy": Fixed}}, "guessers\\['policy'\\] must be an object, not the class Fixed"),
+        ({"seeds": {"1": 2}}, "seeds must be an iterable of integers"),
+        ({"max_steps": 0}, "max_steps must be an integer of at least 1, not 0"),
+        ({"env_factory": lambda: FakeEnv}, "env_factory must return an environment .*FakeEnv"),
+        ({"env_factory": lambda: None}, "env_factory must return an environment .*None"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_wrong_arguments_are_named_before_anything_is_played(certified, change, message):
+    with pytest.raises(InvalidConfiguration, match=message):
+        certified(**{"env_factory": FakeEnv, "policy": choose, "guessers": {}, "seeds": [0]} | change)
+
+
+@pytest.mark.parametrize(
+    ("field", "first", "second", "shown"),
+    [
+        ("reward", 0.1, 0.2, "reward is 0.1 in one run and 0.2 in the other"),
+        ("reward", 1.0, 1, "reward is 1.0 in one run and 1 in the other"),
+        ("error", None, "OSError: gone", "error is None in one run and 'OSError: gone' in the other"),
+        ("observation", np.arange(6).reshape(2, 3), np.array([[0, 1, 2], [3, 9, 5]]), "observation[1, 1] is "),
+        ("info", {"a": [1, 2], "b": 3}, {"a": [1, 5], "b": 3}, "info['a'][1] is 2 in one run and 5 in the other"),
+        ("observation", "x" * 500 + "left", "x" * 500 + "right", "xleft' in one run and …"),
+    ],
+    ids=["float", "type", "error", "array", "info", "text"],
+)
+def test_a_difference_shows_the_values_where_they_differ(field, first, second, shown):
+    text = str(Difference(7, 2, field, first, second))
+    assert text.startswith("seed 7, step 2: ")
+    assert shown in text
+    assert len(text) < 400
+
+
+def test_values_of_a_difference_are_those_of_the_episode():
+    count = itertools.count(1)
+
+    class Drifts(FakeEnv):
+        def step(self, action: int) -> Any:
+            observation, _, *rest = super().step(action)
+            return observation, next(count) / 8, *rest
+
+    result = certify(Drifts, choose, {}, [0], max_steps=1, runtime="simulation")
+    assert result.difference is not None
+    assert (result.difference.field, result.difference.first, result.difference.second) == ("reward", 0.125, 0.25)
+    assert str(result).endswith("(seed 0, step 1: reward is 0.125 in one run and 0.25 in the other)")
+
+
+def test_a_seed_that_is_made_when_it_is_needed_is_checked_then():
+    with pytest.raises(InvalidConfiguration, match="each of the seeds .* not '1'"):
+        certify(FakeEnv, choose, {}, iter([0, "1"]), runtime="simulation")  # type: ignore[arg-type]

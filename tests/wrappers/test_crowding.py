@@ -129,6 +129,68 @@ def test_a_call_that_fails_beside_others_is_made_again_alone(effect: Effect) -> 
     assert 0 < server.failed <= 2
 
 
+class FailsAt:
+    """Fails its n-th calls for the given n, whatever else is under way, as a network does now and then."""
+
+    def __init__(self, *failing: int) -> None:
+        self.failing, self.calls = failing, 0
+
+    async def __call__(self, query: Any, cancel: CancelToken) -> int:
+        self.calls += 1
+        fails = self.calls in self.failing
+        await cancel.asleep(1.0)
+        if fails:
+            raise HandlerFailed("the network is down for a moment")
+        return pure_response(query)
+
+
+#: Which calls fail, and how much longer an episode of 120 steps may take than without any failure.
+MISHAPS: dict[str, tuple[tuple[int, ...], float]] = {
+    "none": ((), 1.0),
+    "an early one": ((12,), 1.15),
+    "a late one": ((150,), 1.15),
+    "two": ((30, 150), 1.25),
+    "three": ((30, 90, 150), 1.4),
+    "two in a row": ((40, 41), 1.15),
+    "five in a row": (tuple(range(40, 45)), 1.2),
+    "every fiftieth": (tuple(range(50, 500, 50)), 2.0),
+}
+
+
+@pytest.mark.parametrize("name", MISHAPS)
+def test_a_call_that_fails_by_chance_holds_few_others_back(name: str) -> None:
+    failing, most = MISHAPS[name]
+
+    def seconds(server: FailsAt) -> float:
+        env = FakeEnv({"world": server}, length=120)
+        guessers = {"world": Answers(pure_response), "policy": Answers(choose)}
+        with make(env, guessers=guessers, runtime="asyncio", guard=True) as wrapped:
+            observation, done = wrapped.reset(seed=0)[0], False
+            while not done:
+                try:
+                    observation, _, done, *_ = wrapped.step(wrapped.act(observation))
+                except HandlerFailed:  # it failed alone, too: tried again, as a user would
+                    continue
+            waited_s: float = wrapped.statistics.waited_s
+        return waited_s
+
+    assert seconds(FailsAt(*failing)) <= most * seconds(FailsAt())
+
+
+@pytest.mark.parametrize("failures", range(1, 6))
+def test_what_fails_alone_as_well_is_not_put_down_to_others(failures: int) -> None:
+    crowd = Crowd()
+    for _ in range(40):
+        crowd.took(1.0, own=0, others=0)
+        crowd.took(1.0, own=crowd.allowed, others=0)
+    before = crowd.as_dict()
+    for _ in range(failures):
+        crowd.is_single()
+        assert not crowd.has_room(0)
+        crowd.fails_alone()
+        assert crowd.as_dict() == before
+
+
 @pytest.mark.parametrize("runtime", ["asyncio"])
 def test_a_write_is_never_made_again(runtime: str) -> None:
     server = DropsWhenAnotherComes()

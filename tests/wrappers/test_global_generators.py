@@ -224,5 +224,5 @@ def test_a_call_env_that_draws_is_as_it_would_be(name: str, right: bool, runtime
     env = make(
         AsksAndDraws(DRAWS[name], 1.0), with_latency(act, 1.0), guessers=guessers, max_inflight=5, runtime=runtime
     )
-    with env, pytest.warns(RuntimeWarning, match="draws from the global generator .*random"):
+    with env, pytest.warns(RuntimeWarning, match="ends here.*draw from the global generator .*random"):
         assert play(env, env.act) == play(AsksAndDraws(DRAWS[name]), act)

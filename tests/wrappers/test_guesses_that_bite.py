@@ -262,6 +262,8 @@ def test_ctrl_c_inside_an_event_asks_for_a_reset_or_goes_on(after: int, runtime:
         guessers={"world": guesser, "policy": guesser},
         runtime=runtime,  # type: ignore[arg-type]
         guard=False,
+        rehearse=False,  # its class counts the steps of forks
+        prove_every=0,
     )
     try:
         play(env, env.act, 3)
@@ -363,7 +365,8 @@ def test_after_an_interrupted_event_the_way_out_is_named() -> None:
         after = 4
 
     guesser = Gives(lambda: [Guess(1, 0.5), Guess(2, 0.4)])
-    env = make(Env({"world": with_latency(pure_response, 1.0)}), guessers={"world": guesser, "policy": guesser})
+    options: Any = {"guessers": {"world": guesser, "policy": guesser}, "rehearse": False, "prove_every": 0}
+    env = make(Env({"world": with_latency(pure_response, 1.0)}), **options)
     observation, _ = env.reset(seed=0)
     with pytest.raises(KeyboardInterrupt):
         for _ in range(10):

@@ -10,8 +10,9 @@ import pytest
 
 from spec_envs import Call, Guess
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.handling import CancelToken, Usage
+from spec_envs.handling import CancelToken
 from spec_envs.testing import pure_response
+from spec_envs.usage import Usage
 from spec_envs.wrappers import Limits, SimulationRuntime
 from spec_envs.wrappers.estimates import CallEstimate, Estimates
 from spec_envs.wrappers.kept_estimates import load, save
@@ -131,10 +132,22 @@ def test_estimates_are_estimates_or_a_path(wrong: Any) -> None:
         make(estimates=wrong)
 
 
+@pytest.mark.parametrize("name", ["", "kept", "missing/known.json", "a file/known.json"])
+def test_a_path_that_is_no_file_is_told_at_once(tmp_path: Path, name: str) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "a file").write_text("")
+    with pytest.raises(InvalidConfiguration, match="not of the folder|is in no folder that is there"):
+        make(estimates=tmp_path / name)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a file", "kept"]
+
+
 def test_a_file_that_cannot_be_written_is_told_when_all_is_closed(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    env = make(estimates=tmp_path / "file" / "known.json")
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    env = make(estimates=folder / "known.json")
     play(env, env.act)
+    folder.rmdir()
+    folder.write_text("")
     with pytest.warns(RuntimeWarning, match=r"known\.json' cannot be written"):
         env.close()
     assert env.statistics.saved is not None

@@ -65,7 +65,7 @@ def test_act_needs_a_policy():
     [
         ({"guessers": {"wrold": PERFECT["world"]}}, UnknownHandler, "'wrold', but the calls here are: policy, world"),
         ({"guessers": {"world": object()}}, InvalidConfiguration, "no method guess"),
-        ({"guessers": [PERFECT["world"]]}, InvalidConfiguration, "guessers must be a mapping of names of calls"),
+        ({"guessers": [PERFECT["world"]]}, InvalidConfiguration, "guessers must be a mapping from names of calls"),
         ({"k": 0}, InvalidConfiguration, "k must be an integer of at least 1, not 0"),
         ({"shadow_every": 0}, InvalidConfiguration, "shadow_every must be an integer of at least 1, not 0"),
         ({"limits": Limits(), "max_inflight": 1}, InvalidConfiguration, "max_inflight or limits, not both"),

@@ -127,7 +127,7 @@ class ClassDict(Walk):
 
     def draw(self):
         self.last["x"] += 1
-        return 1.0
+        return self.last["x"]
 
 
 class MutableDefault(Walk):
@@ -417,7 +417,7 @@ def test_warnings_of_the_rehearsal_are_not_the_users():
 
 
 def test_without_a_rehearsal_the_proof_finds_it_and_speculation_ends():
-    with wrapped(ClassNumber(), rehearse=False, prove_every=3) as env:
+    with wrapped(ClassDict(), rehearse=False, prove_every=3) as env:
         assert env.statistics.rehearsal == "none"
         with pytest.warns(
             RuntimeWarning, match="speculation on this environment ends here.*had another outcome"
@@ -695,13 +695,13 @@ def test_proofs_come_soon_and_then_each_so_many_steps(prove_every, proofs):
 
 def test_class_state_that_changes_only_after_the_rehearsal_is_found_by_an_early_proof():
     class Late(Walk):
-        drawn = 0
+        drawn = {"number": 0}  # what is tested
 
         def draw(self):
             if self.t < 10:
                 return 0.0
-            type(self).drawn += 1
-            return self.drawn
+            self.drawn["number"] += 1
+            return self.drawn["number"]
 
     with wrapped(Late()) as env:
         observation, _ = env.reset(seed=0)

@@ -63,6 +63,7 @@ class AsyncioRuntime(NotPicklable):
         self._threads = ThreadRuntime()
         self._open: set[Job] = set()
         self._tasks: set[asyncio.Future[Any]] = set()  # the loop itself has only weak references to tasks
+        self._given_up: set[asyncio.Future[Any]] = set()  # those of them that the runtime has cancelled itself
         self._waiters: set[asyncio.Future[None]] = set()
         self._woken_at = 0.0
         self._lateness: _Lateness | None = None
@@ -225,10 +226,15 @@ class AsyncioRuntime(NotPicklable):
         self._tasks.add(task)
         # A callback tells the end: a task that is cancelled before its first step runs no line of its own.
         task.add_done_callback(lambda done: self._ended(job, coroutine, done))
-        job.token.on_cancel(task.cancel)  # type: ignore[arg-type]  # what it returns does not matter
+        job.token.on_cancel(lambda: self._give_up(task))
+
+    def _give_up(self, task: asyncio.Future[Any]) -> None:
+        if task.cancel():
+            self._given_up.add(task)
 
     def _ended(self, job: Job, coroutine: Any, task: asyncio.Future[Any]) -> None:
         self._tasks.discard(task)
+        self._given_up.discard(task)
         if hasattr(coroutine, "close"):
             coroutine.close()  # it may not have begun
         if not task.cancelled():
@@ -269,8 +275,9 @@ class AsyncioRuntime(NotPicklable):
         if witness is not None and not witness.done() and not witness.cancelling():
             return False
         left = asyncio.all_tasks(self.own_loop())
-        going_on = next((task for task in left if not task.cancelling()), None)
-        if going_on is not None:
+        # A task that was given up is no sign of a shutdown, unless it was cancelled once more.
+        going_on = next((task for task in left if task.cancelling() <= (task in self._given_up)), None)
+        if going_on is not None and not going_on.cancelling():
             _witnesses[self.own_loop()] = weakref.ref(going_on)
         return bool(left) and going_on is None
 

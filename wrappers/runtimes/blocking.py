@@ -27,6 +27,14 @@ def make_runtime(runtime: str | Runtime) -> Runtime:
     raise InvalidConfiguration(f"runtime must be 'threads', 'simulation' or a runtime object, not {runtime!r}{hint}")
 
 
+def check_made_anew(runtime: object, each: str) -> None:
+    """Raise ``InvalidConfiguration`` where ``runtime`` is no name and makes none: ``each`` needs a new one."""
+    if not isinstance(runtime, str) and not callable(runtime):
+        raise InvalidConfiguration(
+            f"runtime must be a name, or a callable that makes a runtime for each {each}, not {runtime!r:.80}"
+        )
+
+
 @dataclasses.dataclass(slots=True, eq=False)
 class Pending:
     """A job that was started, and its outcome once it is ``done``."""

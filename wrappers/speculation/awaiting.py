@@ -14,7 +14,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from spec_envs.call_env import CallEnv
+from spec_envs.call_env import CallEnv, draws_from_spaces
 from spec_envs.calls import Call
 from spec_envs.errors import CallPending, NotCopyable, NotForkable
 from spec_envs.forking import fork
@@ -112,6 +112,8 @@ _KEPT = frozenset({"env", "handlers", "action_space", "observation_space", "meta
 def _changes_in_place(env: AnyEnv) -> bool:
     """Whether a layer has an attribute that may change without being set, such as a list."""
     for layer in (env.unwrapped, *_wrappers(env)):
+        if isinstance(layer, CallEnv) and draws_from_spaces(type(layer)):  # type: ignore[arg-type]  # not hashable?
+            return True
         kept = _KEPT | layer.shared_on_fork if isinstance(layer, CallEnv) else shared_by_wrappers(type(layer)) | {"env"}
         if any(
             type(value) not in ATOMS and name not in kept and _may_change(value) for name, value in vars(layer).items()

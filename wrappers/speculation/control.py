@@ -15,7 +15,9 @@ from spec_envs.wrappers.speculation.cycles import IDLE_CPU, LONG_CALL_S, Cycle, 
 #: If the interval of a saving reaches further than this to each side, and the calls are long and the CPU idles, then
 #: the calls' own durations are a better measure than the control cycles.
 NOISY = 0.1
-_LEAST_CONTROL_CYCLES = 4
+#: Fewer cycles say nothing of how much such cycles differ. Those ahead are hits and misses, whose times are far apart:
+#: four of them may well all be hits.
+_LEAST_PLAIN, _LEAST_OTHERS = 4, 6
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Control:
     """The saving by the control cycles."""
 
     saved: float  # time saved, as a share of what the same number of plain cycles takes; negative where it got slower
-    low: float  # lower end of a 95 % interval of ``saved``
+    low: float  # lower end of a 95 % interval of ``saved``, for what cycles of both kinds take in the mean
     high: float  # its upper end
     cycles: int  # all steps
     ahead_cycles: int  # those in which calls were made ahead
@@ -41,43 +43,56 @@ class Controls:
     """Collects cycles for ``Control``."""
 
     def __init__(self) -> None:
-        self._plain, self._ahead = Mean(), Mean()
+        self._plain, self._others = Mean(), Mean()  # plain cycles to compare with, and all other ones
         self._calls_s = self._num_calls = self._cpu = 0.0  # of the plain cycles
-        self._count, self._total_s = 0, 0.0
+        self._num_ahead = 0
 
     def add(self, cycle: Cycle) -> None:
         """A cycle has ended."""
-        self._count += cycle.steps
-        self._total_s += cycle.seconds * cycle.steps
-        if cycle.ahead:
-            self._ahead.add(cycle.seconds, cycle.steps)
-        elif cycle.settled:
-            self._plain.add(cycle.seconds, cycle.steps)
-            self._cpu += cycle.cpu * cycle.steps
-            self._calls_s += cycle.calls_s * cycle.steps
-            self._num_calls += cycle.num_calls * cycle.steps
+        self._num_ahead += cycle.steps if cycle.ahead else 0
+        if cycle.ahead or not cycle.settled:
+            self._others.add(cycle.seconds, cycle.steps)
+            return
+        self._plain.add(cycle.seconds, cycle.steps)
+        self._cpu += cycle.cpu * cycle.steps
+        self._calls_s += cycle.calls_s * cycle.steps
+        self._num_calls += cycle.num_calls * cycle.steps
 
     def figure(self) -> Control | None:
-        """The figure so far; ``None`` with too few control cycles."""
-        plain, ahead = self._plain, self._ahead
-        if plain.count < _LEAST_CONTROL_CYCLES or plain.mean <= 0:
+        """The figure so far; ``None`` with too few plain cycles, or too few others."""
+        plain, others = self._plain, self._others
+        if plain.count < _LEAST_PLAIN or plain.mean <= 0 or (self._num_ahead and others.count < _LEAST_OTHERS):
             return None
-        saved = 1 - self._total_s / (self._count * plain.mean)
-        share = ahead.steps * ahead.mean / (self._count * plain.mean)
-        half = share * math.sqrt(ahead.relative_error + plain.relative_error) * student(plain.count - 1)
+        count = plain.steps + others.steps
+        saved = low = high = 0.0
+        if self._num_ahead:
+            share = others.steps * others.mean / (count * plain.mean)
+            saved = others.steps / count - share
+            half = _relative_half(plain, others)
+            # On a scale of logarithms: times are skewed, so that a mean of few is more often too small than too great.
+            low, high = saved - share * math.expm1(half), saved - share * math.expm1(-half)
         return Control(
             saved=saved,
-            low=saved - half,
-            high=saved + half,
-            cycles=self._count,
-            ahead_cycles=ahead.steps,
+            low=low,
+            high=high,
+            cycles=count,
+            ahead_cycles=self._num_ahead,
             control_cycles=plain.count,
             plain_s=plain.mean,
             waits=self._calls_s >= LONG_CALL_S * self._num_calls and self._cpu <= IDLE_CPU * plain.steps,
         )
 
 
-def student(freedom: int) -> float:
+def _relative_half(one: Mean, other: Mean) -> float:
+    """Half of the 95 % interval of the logarithm of the ratio of two means: Welch's, as either may vary more."""
+    errors = one.relative_error, other.relative_error
+    if not sum(errors):
+        return 0.0
+    freedom = sum(errors) ** 2 / (errors[0] ** 2 / (one.count - 1) + errors[1] ** 2 / (other.count - 1))
+    return math.sqrt(sum(errors)) * student(freedom)
+
+
+def student(freedom: float) -> float:
     """Student's t for a two-sided 95 % interval (an expansion that is within 4 % from three degrees of freedom on)."""
     z = 1.959964
     return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)

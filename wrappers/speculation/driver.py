@@ -12,11 +12,13 @@ import contextlib
 import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, assert_never
 
 from spec_envs.errors import CallCancelled, EnvClosed, ResetNeeded, UnknownHandler
 from spec_envs.guesses import AsyncGuesser, Guesser
-from spec_envs.handling import CancelToken, Handler, Usage, answered, is_async
+from spec_envs.handling import CancelToken, Handler, answered, is_async
+from spec_envs.usage import Usage
 from spec_envs.wrappers.runtimes.base import Job, Runtime, is_interrupt
 from spec_envs.wrappers.speculation.guessing import Guessing
 from spec_envs.wrappers.speculation.ledger import Ledger
@@ -156,9 +158,20 @@ class Driver:
         self._apply(self._tree.close)
 
     @property
+    def still(self) -> AbstractContextManager[Any]:
+        """In this context no branch grows, so no fork makes a step, on any thread."""
+        return self._runtime.lock
+
+    @property
     def is_calling(self) -> bool:
         """Whether a call is under way."""
         return bool(self._tokens)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the call that the episode waits for has failed."""
+        root = self._tree.root
+        return root is not None and root.run is not None and root.run.state is RunState.FAILED
 
     @property
     def is_idle(self) -> bool:
@@ -171,10 +184,23 @@ class Driver:
             self._tree.pause(paused)
 
     def close(self) -> None:
-        """Cancel everything in flight and end the runtime's threads; whoever still waits gets ``EnvClosed``."""
-        self._broken = EnvClosed("the wrapper was closed while a response was awaited; make a new one")
-        self._apply(self._tree.close)
-        self._runtime.close()
+        """Cancel everything in flight and end the runtime's threads; whoever still waits gets ``EnvClosed``.
+
+        After an event that has failed, what still fails here is its consequence, and is logged: an error that comes out
+        of ``close`` would hide the first one.
+        """
+        first, self._broken = (
+            self._broken,
+            EnvClosed("the wrapper was closed while a response was awaited; make a new one"),
+        )
+        try:
+            self._apply(self._tree.close)
+        except Exception:
+            if first is None:
+                raise
+            _log.warning("closing after %r has failed, too", first, exc_info=True)
+        finally:
+            self._runtime.close()
 
     # -- waiting -------------------------------------------------------------------------------------------------
 
@@ -300,8 +326,11 @@ class Driver:
                 node.children = {}  # it and they refer to each other, and would stay until the garbage is collected
             case Cancel(run):
                 self._ledger.cancelled(now, run)
-                self._to_cancel.append(self._tokens[run])
-                if (job := self._authoritative) is not None and job.token is self._tokens[run]:
+                token = self._tokens.get(run)
+                if token is None:  # an event has failed that was to end it
+                    return
+                self._to_cancel.append(token)
+                if (job := self._authoritative) is not None and job.token is token:
                     job.deliver(None, CallCancelled())  # it has not begun
             case _:
                 assert_never(command)

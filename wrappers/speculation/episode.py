@@ -145,7 +145,7 @@ def attempt(
     began: tuple[Deciding, Any] | None = None,
 ) -> Deciding | Acting:
     """Run ``method`` on a fork of ``env`` with ``responses`` to its calls, until it ends or asks for another call."""
-    return undrawn(lambda: _attempt(env, agent, method, responses, began), env)
+    return undrawn(lambda: _attempt(env, agent, method, responses, began))
 
 
 def _attempt(

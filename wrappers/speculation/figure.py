@@ -5,30 +5,40 @@ from __future__ import annotations
 from spec_envs.wrappers.speculation.control import Control
 
 
-def sentence_of(control: Control | None, saved: float, *, has_guard: bool) -> str:
+def sentence_of(control: Control | None, saved: float, *, has_guard: bool, has_calls: bool) -> str:
     """Whether the episode was faster or slower than the plain loop, in words.
 
     Args:
         control: What plain cycles beside the others say, if there were enough.
         saved: Time saved against the calls' own durations.
         has_guard: Whether there are control cycles at all.
+        has_calls: Whether the episode has used any call.
     """
+    if not has_calls:
+        return "no calls yet, so there is nothing to compare with"
+    if control is not None and not control.ahead_cycles:
+        return f"as the plain loop, without any speculative step of {control.cycles}"
     if control is not None and not control.is_noisy:
-        where = f"{control.control_cycles} control steps of {control.cycles}"
-        interval = f"{abs(control.saved):.1%} ({_ends(control)}, by {where})"
-        if control.low > 0:
-            return f"faster than plain by {interval}"
-        if control.high < 0:
-            return f"slower than plain by {interval}"
-        return f"faster or slower than plain, cannot tell: {control.low:+.1%} to {control.high:+.1%} saved, by {where}"
+        where = f"{control.control_cycles} control and {control.ahead_cycles} speculative steps of {control.cycles}"
+        if control.low <= 0 <= control.high:
+            ends = f"{control.low:+.1%} to {control.high:+.1%} saved"
+            return f"faster or slower than plain, cannot tell: {ends}, by {where}"
+        return f"{_compared(control.saved)} ({_ends(control)}, by {where})"
     measure = "against the calls' own durations"
     if control is not None:
-        return f"{'faster' if saved > 0 else 'slower'} than plain by {abs(saved):.1%}, {measure} (control is too noisy)"
-    if has_guard:
-        return f"too few control steps to tell; {saved:.1%} saved {measure}"
-    return f"{saved:.1%} saved {measure}; no control steps"
+        return f"{_compared(saved)}, {measure} (control is too noisy)"
+    base = f"{saved:.1%} saved {measure}" if saved >= 0 else f"{_compared(saved)}, {measure}"
+    return f"too few control or speculative steps to tell; {base}" if has_guard else f"{base}; no control steps"
+
+
+def _compared(saved: float) -> str:
+    if saved <= -1:
+        return f"{1 - saved:.3g} times as long as plainly"
+    return f"{'faster' if saved > 0 else 'slower'} than plain by {abs(saved):.1%}"
 
 
 def _ends(control: Control) -> str:
+    if control.saved <= -1:
+        return f"{1 - control.high:.3g} to {1 - control.low:.3g} times"
     low, high = sorted((abs(control.low), abs(control.high)))
     return f"{100 * low:.1f} to {100 * high:.1f} %"

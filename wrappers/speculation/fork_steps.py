@@ -2,21 +2,24 @@
 
 ``random`` and ``np.random`` are shared by all of the program: a step that draws from one of them on a fork moves it for
 the episode, too. Such a step is found by what it has moved, the generator is set back, and no fork makes a step again.
+So it is with steps that change a variable of a module or a class, which cannot be set back.
 """
 
 import collections
+import contextvars
 import threading
-import warnings
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from spec_envs.errors import NotForkable
 from spec_envs.forking import fork
+from spec_envs.global_generators import GlobalGenerators
 from spec_envs.pickling import NotPicklable
 from spec_envs.values import own_copy
-from spec_envs.wrappers.speculation.global_generators import GlobalGenerators
+from spec_envs.wrappers.speculation.contexts import run_apart
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition
+from spec_envs.wrappers.speculation.watch import Watch
 
 #: How often a step is seen to move a generator until the step is blamed, and not another thread.
 _TIMES = 3
@@ -39,6 +42,7 @@ class ForkSteps(NotPicklable):
         self._num_steps = self._num_inquiries = 0
         self._is_held = False
         self._before: GlobalGenerators | None = None  # when the first of the steps under way began
+        self._watch: Watch | None = None
         self._refusal: str | None = None
         self._left: collections.deque[tuple[Exception, AnyEnv]] = collections.deque(maxlen=_LATEST)
 
@@ -52,7 +56,7 @@ class ForkSteps(NotPicklable):
         """
         self._begin()
         try:
-            twin, result, moved = _stepped(env, action)
+            twin, result, moved = self._stepped(env, action)
         except BaseException:
             self._end()
             raise
@@ -64,6 +68,10 @@ class ForkSteps(NotPicklable):
             self._left.append((result, twin))
             raise result
         return twin, result
+
+    def watch(self, env: AnyEnv) -> None:
+        """From now on look in every step at what the code of ``env`` can change outside of it."""
+        self._watch = Watch(env)
 
     def left_by(self, error: Exception) -> AnyEnv | None:
         """The fork as the step has left it that has raised ``error``; ``None`` where that is not known any more."""
@@ -116,30 +124,42 @@ class ForkSteps(NotPicklable):
     def _made_again(self, env: AnyEnv, action: Any) -> tuple[AnyEnv, Transition | Exception]:
         if self._refusal is None:
             for _ in range(_TIMES - 1):
-                twin, result, moved = _stepped(env, action)
+                twin, result, moved = self._stepped(env, action)
                 if moved is None:
                     return twin, result
             assert self._before is not None
-            self._before.restore()
-            self._refusal = f"the step with {action!r:.80} draws from the global generator {moved}; use self.np_random"
+            if self._before.moved() is not None:
+                self._before.restore()
+            self._refusal = f"the step with {action!r:.80} {moved}"
         raise NotForkable(self._refusal)
 
+    def _stepped(self, env: AnyEnv, action: Any) -> tuple[AnyEnv, Transition | Exception, str | None]:
+        """A fork that has made a step; what the step returned or raised; what has changed meanwhile that all share."""
+        twin, before, watch = fork(env), GlobalGenerators(), self._watch
+        marks = None if watch is None else watch.marks()
+        result, variable = run_apart(lambda: _outcome_of_step(twin, action))
+        moved = before.moved()
+        if moved is not None:
+            return twin, result, f"draws from the global generator {moved}; use self.np_random"
+        if variable is not None:
+            return twin, result, f"sets the context variable {variable!r}; keep it in the environment"
+        name = None if watch is None or marks is None else watch.change(marks)
+        if name is not None:
+            return twin, result, f"changes {name}, which is shared by all environments; keep it in the environment"
+        return twin, result, None
 
-def _stepped(env: AnyEnv, action: Any) -> tuple[AnyEnv, Transition | Exception, str | None]:
-    """A fork that has made a step; what the step returned or raised; the global generator that has moved meanwhile."""
-    twin, before = fork(env), GlobalGenerators()
-    result: Transition | Exception
+
+def _outcome_of_step(env: AnyEnv, action: Any) -> Transition | Exception:
     try:
-        result = Transition(*twin.step(own_copy(action)))
+        return Transition(*env.step(own_copy(action)))
     except Exception as error:
-        result = error
-    return twin, result, before.moved()
+        return error
 
 
-def undrawn(run: Callable[[], _T], env: AnyEnv) -> _T:
-    """Return what ``run`` returns, which tries a method on a fork of ``env``, and leave the global generators unmoved.
+def undrawn(run: Callable[[], _T]) -> _T:
+    """Return what ``run`` returns, which tries a method on a fork, and leave the global generators unmoved.
 
-    A generator that moves each time is moved by the method, not by another thread: it is set back, with a warning.
+    A generator that moves each time is moved by the method, not by another thread: it is set back.
 
     Raises:
         Exception: What ``run`` raises.
@@ -148,22 +168,19 @@ def undrawn(run: Callable[[], _T], env: AnyEnv) -> _T:
     first = before = GlobalGenerators()
     for _ in range(_TIMES):
         outcome, failure = _outcome(run)
-        moved = before.moved()
-        if moved is None:
+        if before.moved() is None:
             break
         before = GlobalGenerators()
     else:
         first.restore()
-        text = f"{env} draws from the global generator {moved}, so few of its steps are predicted; use self.np_random"
-        warnings.warn(text, RuntimeWarning, stacklevel=2)
     if failure is not None:
         raise failure
     return cast(_T, outcome)
 
 
 def _outcome(run: Callable[[], _T]) -> tuple[_T | None, Exception | None]:
-    """Run ``run``, and return what it has returned, or what it has raised."""
+    """Run ``run`` in a context of its own, and return what it has returned, or what it has raised."""
     try:
-        return run(), None
+        return contextvars.copy_context().run(run), None
     except Exception as error:
         return None, error

@@ -7,11 +7,15 @@ import collections
 import logging
 import threading
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 from spec_envs.brief import error_text
-from spec_envs.handling import NOTHING, CancelToken, Usage
+from spec_envs.handling import CancelToken
+from spec_envs.usage import NOTHING, Usage
 from spec_envs.values import key_of
+from spec_envs.wrappers.quota import HandlerLimit
+from spec_envs.wrappers.speculation.plain_clock import PlainClock
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Played, Trace
 from spec_envs.wrappers.speculation.transitions import TimedCount
@@ -27,25 +31,33 @@ _MOST_PLAYED = 32
 class Ledger:
     """Counts calls, times and costs of one wrapper, and writes its trace.
 
+    Args:
+        trace: The trace.
+        limits: The limits of handlers, by name.
+
     Attributes:
         sequential_s: How long the calls took whose responses the episode has used; complete after ``settle``.
+        failed_s: How long those took that failed while the episode waited for them, as they do without speculation.
         waited_s: How long the episode waited for responses; complete after ``settle``.
         has_news: Whether ``tell`` has a failure to warn of.
         commits: How often the episode has moved on; ``windows`` and ``hits`` are those of ``Statistics``.
     """
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, limits: Mapping[str, HandlerLimit]) -> None:
         self.trace = trace
+        self._clock = PlainClock(limits)
+        self._is_paced = self._clock.is_needed
         self._counts: collections.Counter[str] = collections.Counter()
         self._calls: collections.Counter[RunState] = collections.Counter()
         self._open: dict[Run, None] = {}
         self._guessing: set[CancelToken] = set()
         self._guesses: collections.Counter[str] = collections.Counter()
         self._guess_errors: dict[str, str] = {}  # the first of each guesser
+        self._last_failure: str | None = None
         self._told: set[str] = set()
         self.has_news = False
         self._usage: dict[str, Usage] = collections.defaultdict(Usage)
-        self.sequential_s = 0.0
+        self.sequential_s = self.failed_s = 0.0
         self.waited_s = 0.0
         self.commits = self.windows = self.hits = 0
         self._counted = (0, 0, 0)  # these three, when they were last asked for
@@ -89,7 +101,11 @@ class Ledger:
         if full:
             self._usage["all"] += run.usage
             self._usage["all_full"] += full
+        if run.state is RunState.FAILED and not run.speculative:
+            self.failed_s += run.ended_at - run.started_at
         error = error_text(run.error)
+        if run.state is RunState.FAILED:
+            self._last_failure = f"{run.call.handler}: {error}"
         self.trace.add(now, "end", run=run, outcome=run.state.value, error=error, usage=run.usage)
         if run.shadow_of is not None and run.state is RunState.DONE:
             self._shadow(now, run, run.shadow_of)
@@ -113,7 +129,10 @@ class Ledger:
         self.trace.add(now, "commit", node=node, outcome=outcome, rank=command.rank, claims=claims)
         if run is None:
             return
-        self.sequential_s += run.ended_at - run.started_at
+        seconds = run.ended_at - run.started_at
+        self.sequential_s += seconds
+        if self._is_paced:
+            self._clock.used(run.call.handler, seconds, now, self.waited_s)
         if command.shared:
             self._counts["shared"] += 1
         else:
@@ -127,7 +146,7 @@ class Ledger:
         """Record ``call``, in which nobody changes anything any more."""
         self.commits += call[-1]
         self._played.append(call)
-        if len(self._played) >= _MOST_PLAYED or self.trace.is_told:
+        if len(self._played) >= _MOST_PLAYED or self.trace.is_told or self._is_paced:
             self.settle()
 
     def settle(self) -> None:
@@ -139,10 +158,12 @@ class Ledger:
             del self._played[: len(played)]  # not swapped: the episode may go on meanwhile on its thread
             added = self.trace.add_played(played)
             seconds = 0.0
-            for _, started_at, ended_at, usage, _, _, _ in played:
+            for name, started_at, ended_at, usage, _, _, _ in played:
                 if started_at is None:
                     continue
                 seconds += ended_at - started_at
+                if self._is_paced:
+                    self._clock.used(name, ended_at - started_at, ended_at, self.waited_s + seconds)
                 self._num_played += 1
                 if usage is not NOTHING:
                     for kind in ("all", "all_full", "committed"):
@@ -158,7 +179,9 @@ class Ledger:
     ) -> None:
         """Record a call that was made without the tree, and has failed with ``error``."""
         self.waited_s += ended_at - started_at
+        self.failed_s += ended_at - started_at
         self._calls[RunState.FAILED] += 1
+        self._last_failure = f"{handler}: {error_text(error)}"
         for kind in ("all", "all_full"):
             self._usage[kind] += usage
         self.trace.add_played_in_vain(handler, started_at, ended_at, usage, query, error)
@@ -250,6 +273,10 @@ class Ledger:
             self.waited_s += now - self._waiting_since
             self._waiting_since = None
 
+    def held(self, seconds: float) -> None:
+        """Record that a call without the tree had to wait until the limit of its handler let it begin."""
+        self.waited_s += seconds
+
     # -- figures -------------------------------------------------------------------------------------------------
 
     @property
@@ -290,6 +317,7 @@ class Ledger:
                 "failed": calls[RunState.FAILED],
                 "open": len(self._open) + min(unused, num_alive),
             },
+            last_failure=self._last_failure,
             shared=counts["shared"],
             prefetched=counts["prefetched"],
             prefetch_used=counts["prefetch_used"],
@@ -298,6 +326,7 @@ class Ledger:
             not_predicted=num_not_predicted,
             divergences=counts["divergences"],
             sequential_s=self.sequential_s,
+            limited_s=self._clock.limited_s,
             waited_s=self.waited_s,
             committed=usage["committed"],
             wasted=self.wasted,

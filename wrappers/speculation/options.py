@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from spec_envs.calls import Call, Effect
-from spec_envs.checks import keep_integers
+from spec_envs.checks import check_names, keep_booleans, keep_integers
 from spec_envs.errors import InvalidConfiguration, UnknownHandler
-from spec_envs.guesses import AsyncGuesser, Guesser, Prefetcher
-from spec_envs.handling import Handler, Usage, as_handler, greatest_usage, is_async, unpriced_model
+from spec_envs.guesses import AsyncGuesser, Guesser, Prefetcher, check_guesser
+from spec_envs.handling import Handler, as_handler, declared_effect, greatest_usage, is_async, unpriced_model
+from spec_envs.parameters import why_not_called
+from spec_envs.usage import Usage
 from spec_envs.wrappers.calibration import Calibration
 from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.kept_estimates import load, recall, remember, save
@@ -19,7 +21,7 @@ from spec_envs.wrappers.quota import HandlerLimit, Quota
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.runtimes.threads import ThreadRuntime
-from spec_envs.wrappers.speculation.episode import prefetch_of
+from spec_envs.wrappers.speculation.episode import STEP, prefetch_of
 from spec_envs.wrappers.speculation.guessing import AsGuesser
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.transitions import POLICY, Agent, AnyEnv
@@ -69,12 +71,17 @@ class SessionOptions:
         keep_integers(self, k=1, shadow_every=1, prove_every=0, max_trace_events=0)
         if self.estimates is not None and not isinstance(self.estimates, (Estimates, str, os.PathLike)):
             raise InvalidConfiguration(f"estimates must be Estimates or the path of a file, not {self.estimates!r}")
-        if self.guard not in (None, False, True):
+        if self.guard is not None and not isinstance(self.guard, bool):
             raise InvalidConfiguration(f"guard must be True, False or None, not {self.guard!r}")
-        if self.rehearse not in (False, True):
-            raise InvalidConfiguration(f"rehearse must be True or False, not {self.rehearse!r}")
+        keep_booleans(self, "rehearse")
         _check_methods("guessers", self.guessers, "guess", plain="observe")
         _check_methods("prefetchers", self.prefetchers, "prefetch", plain="prefetch")
+        _check_mapping("canonical", self.canonical)
+        for name, form in (self.canonical or {}).items():
+            if not callable(form) or is_async(form) or (why_not_called(form, ("response",)) is not None):
+                raise InvalidConfiguration(
+                    f"canonical[{name!r}] must be a function of a response, which awaits nothing, not {form!r:.80}"
+                )
 
     def as_arguments(self) -> dict[str, Any]:
         """Return the options as keyword arguments of ``SpeculativeWrapper``, each as the user gave it."""
@@ -121,17 +128,25 @@ class SessionOptions:
         prefetchers = {prefetch_of(name): AsGuesser(each) for name, each in (self.prefetchers or {}).items()}
         return {**(self.guessers or {}), **prefetchers}
 
-    def check_names(self, handlers: Mapping[str, Handler]) -> None:
-        """Check that every guesser and prefetcher is for the policy or for one of the environment's ``handlers``.
+    def check_names(self, handlers: Mapping[str, Handler], *, asks: bool) -> None:
+        """Check that whatever is given by the name of a handler is for the policy or for one of ``handlers``.
+
+        Args:
+            handlers: The environment's handlers.
+            asks: Whether the environment asks for its calls; of any other one, the step is a call that can be limited.
 
         Raises:
-            UnknownHandler: A guesser or a prefetcher has another name; the message lists the known ones.
+            UnknownHandler: An option has another name; the message lists the known ones.
         """
-        known = sorted({POLICY, *handlers})
-        for what, given in (("guessers", self.guessers), ("prefetchers", self.prefetchers)):
-            for name in given or ():
-                if name not in known:
-                    raise UnknownHandler(f"{what} has {name!r}, but the calls here are: {', '.join(known)}")
+        calls = {POLICY, *handlers}
+        limited = calls if asks else calls | {STEP}
+        for what, given, known in (
+            ("guessers", self.guessers, calls),
+            ("prefetchers", self.prefetchers, calls),
+            ("canonical", self.canonical, calls),
+            ("limits.per_handler", self.own_limits.per_handler, limited),
+        ):
+            check_names(what, given or (), known)
 
     def guards(self, limits: Limits) -> bool:
         """Whether a guard decides when to run ahead; one cannot judge by time what waits for a limit by time.
@@ -143,6 +158,11 @@ class SessionOptions:
 
     @property
     def _is_on_the_wall_clock(self) -> bool:
+        return self.runs_on_threads
+
+    @property
+    def runs_on_threads(self) -> bool:
+        """Whether policy and handlers are called on worker threads, if they are plain functions."""
         return self.runtime == "threads" or isinstance(self.runtime, (ThreadRuntime, AsyncioRuntime))
 
     def known(self, env: AnyEnv, *, guarded: bool) -> Estimates:
@@ -186,13 +206,14 @@ class SessionOptions:
         if self.policy is None:
             return Agent()
         stateful = self.policy if inspect.ismethod(getattr(self.policy, "fork", None)) else None
-        return Agent(as_handler(self.policy), getattr(self.policy, "effect", Effect.SAMPLE), stateful)
+        return Agent(as_handler(self.policy), declared_effect("policy", self.policy) or Effect.SAMPLE, stateful)
 
     def limits_for(self, handlers: Mapping[str, Handler]) -> Limits:
         """Return the limits, with what ``handlers`` declare about themselves (``max_inflight``) filled in."""
         limits = self.own_limits
         self._check_prices(limits, handlers)
-        declared = {name: getattr(handler, "max_inflight", None) for name, handler in handlers.items()}
+        callables: dict[str, Any] = {POLICY: self.policy, **handlers}
+        declared = {name: getattr(each, "max_inflight", None) for name, each in callables.items()}
         own = {name: HandlerLimit(max_inflight=most) for name, most in declared.items() if most is not None}
         return dataclasses.replace(limits, per_handler={**own, **limits.per_handler}) if own else limits
 
@@ -215,14 +236,34 @@ class SessionOptions:
                 )
 
 
+def check_options(policy: Any, guessers: Any, options: Mapping[str, Any], *, besides: Iterable[str] = ()) -> None:
+    """Check what a wrapper is to be made with, before its environment is there.
+
+    Args:
+        policy: The policy.
+        guessers: The guessers.
+        options: The other options, by name.
+        besides: The names of options that are checked elsewhere.
+
+    Raises:
+        InvalidConfiguration: There is no such option, or one has the wrong kind of value or is out of range.
+    """
+    known = {field.name for field in dataclasses.fields(SessionOptions)} | set(besides)
+    if unknown := sorted(options.keys() - known):
+        raise InvalidConfiguration(f"there is no option {unknown[0]!r}; there are {', '.join(sorted(known))}")
+    given = {name: value for name, value in options.items() if name not in besides}
+    SessionOptions(policy=policy, guessers=guessers, **given).agent()
+
+
+def _check_mapping(what: str, given: object) -> None:
+    if given is not None and not isinstance(given, Mapping):
+        raise InvalidConfiguration(f"{what} must be a mapping from names of calls, such as 'policy', not {given!r:.80}")
+
+
 def _check_methods(what: str, given: Mapping[str, Any] | None, method: str, *, plain: str) -> None:
     """Check that each object in ``given`` has ``method``, and that its method ``plain`` is no coroutine function."""
-    if given is None:
-        return
-    if not isinstance(given, Mapping):
-        raise InvalidConfiguration(f"{what} must be a mapping of names of calls, not {given!r}")
-    for name, each in given.items():
-        if not callable(getattr(each, method, None)):
-            raise InvalidConfiguration(f"{what}[{name!r}] is {each!r}, which has no method {method}(…, k)")
+    _check_mapping(what, given)
+    for name, each in (given or {}).items():
+        check_guesser(f"{what}[{name!r}]", each, method)
         if is_async(getattr(each, plain, None)):
             raise InvalidConfiguration(f"{what}[{name!r}].{plain} is a coroutine function; make it a plain function")

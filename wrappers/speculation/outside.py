@@ -1,4 +1,4 @@
-"""The state outside an environment that its steps may use: global random generators, classes and modules.
+"""The state outside an environment that its steps may use: global random generators, settings, classes and modules.
 
 Forks share this state, so an environment whose steps change it cannot be speculated on.
 """
@@ -17,22 +17,32 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from spec_envs.call_env import CallEnv
+from spec_envs.forking import own_fork
 from spec_envs.functions import contents_of
-from spec_envs.wrappers.speculation.global_generators import GlobalGenerators
+from spec_envs.global_generators import GlobalGenerators
+from spec_envs.wrappers.speculation.process_state import ProcessState
 
 #: Of one attribute of a class or module, and of the environment when its classes are looked for.
 _MOST_OBJECTS = 1000
 _MOST_BYTES = 1 << 16
-_FOREIGN = frozenset({"numpy", "gymnasium", "spec_envs", "builtins"} | set(sys.stdlib_module_names))
+#: Libraries whose code keeps nothing in its modules and classes that a step could change.
+FOREIGN = frozenset({"numpy", "gymnasium", "spec_envs", "chess", "builtins"} | set(sys.stdlib_module_names))
+#: Attributes of environments with a ``fork()`` of their own that are not theirs alone: handlers act on the world.
+_NOT_OWN = frozenset({"env", "handlers", "metadata", "spec", "_answer", "_shared", "_rng_snapshot"})
 
 
 class Outside:
-    """What the global generators, and the classes and modules of an environment, hold now."""
+    """What the global generators, and the classes and modules of an environment, hold now.
+
+    So does the environment itself, where it has a ``fork()`` of its own, which may have left something to be shared.
+    """
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
-        self._generators = GlobalGenerators()
+        self._generators, self._process = GlobalGenerators(), ProcessState()
+        self._env = env
         self._modules = sorted(_modules_of(env))
-        self._shared = _looked_at(self._modules)
+        self._shared, self._attributes = _looked_at(self._modules), _attributes_of(env)
 
     def change(self) -> str | None:
         """What has changed, and what to use instead; ``None`` if nothing has changed.
@@ -42,19 +52,65 @@ class Outside:
         moved = self._generators.moved()
         if moved is not None:
             return f"its steps draw from the global generator {moved}; use self.np_random"
-        now = _looked_at(self._modules)
-        for name, before in self._shared.items():
-            if name in now and _differs(before, now[name]):
-                return f"its steps change {name}, which is shared by all environments; keep it in the environment"
+        setting = self._process.change()
+        if setting is not None:
+            return f"its steps change {setting}, which all of the program shares"
+        name = _first_difference(self._attributes, _attributes_of(self._env))
+        if name is not None:
+            return f"a step of a fork changes {name}, which the fork shares with its original; copy it in fork()"
+        name = _first_difference(self._shared, _looked_at(self._modules))
+        if name is not None:
+            return f"its steps change {name}, which is shared by all environments; keep it in the environment"
         return None
 
+    @property
+    def can_be_restored(self) -> bool:
+        """Whether a global generator has moved, or a setting of the process has changed."""
+        return self._generators.moved() is not None or self._process.change() is not None
+
     def restore(self) -> None:
-        """Set the global generators back."""
+        """Set the global generators and the settings of the process back."""
         self._generators.restore()
+        self._process.restore()
+
+
+def is_ours(env: gym.Env[Any, Any]) -> bool:
+    """Whether every layer of ``env`` is of a library whose classes and modules are not looked at."""
+    return all(is_foreign(type(layer)) for layer in layers_in(env))
+
+
+def is_foreign(thing: Any) -> bool:
+    """Whether a class or a function is of a library whose classes and modules are not looked at."""
+    return str(getattr(thing, "__module__", None)).partition(".")[0] in FOREIGN
+
+
+def layers_in(env: gym.Env[Any, Any]) -> Iterator[gym.Env[Any, Any]]:
+    """The wrappers of an environment, and the environment itself."""
+    while isinstance(env, gym.Wrapper):
+        yield env
+        env = env.env
+    yield env
+
+
+def _attributes_of(env: gym.Env[Any, Any]) -> dict[str, Any]:
+    """A digest of each attribute of the layers that have a ``fork()`` of their own."""
+    return {
+        f"{type(layer).__name__}.{name}": _Digest().of(value)
+        for layer in layers_in(env)
+        if own_fork(type(layer)) is not None  # type: ignore[arg-type]  # mypy thinks that a class is not hashable
+        for name, value in vars(layer).items()
+        if name not in _NOT_OWN
+    }
 
 
 def _modules_of(env: gym.Env[Any, Any]) -> Iterator[str]:
     """The modules in which the classes of an environment and of its parts are defined, less those of libraries."""
+    names = {getattr(kind, "__module__", "") for kind in kinds_of(env)}
+    return (name for name in names if name.partition(".")[0] not in FOREIGN)
+
+
+def kinds_of(env: gym.Env[Any, Any]) -> set[type]:
+    """The classes of an environment and of its parts, with their bases."""
     seen: set[int] = set()
     todo: list[Any] = [env]
     kinds: set[type] = set()
@@ -64,9 +120,7 @@ def _modules_of(env: gym.Env[Any, Any]) -> Iterator[str]:
             seen.add(id(value))
             kinds.update(type(value).__mro__)
             todo += _parts(value)
-    return (
-        name for name in {getattr(kind, "__module__", "") for kind in kinds} if name.partition(".")[0] not in _FOREIGN
-    )
+    return kinds
 
 
 def _parts(value: Any) -> Iterable[Any]:
@@ -74,6 +128,8 @@ def _parts(value: Any) -> Iterable[Any]:
         return value.values()
     if type(value) in (list, tuple, set, collections.deque):
         return tuple(value)
+    if isinstance(value, CallEnv):
+        return tuple(held for name, held in vars(value).items() if name not in _NOT_OWN)
     return tuple(getattr(value, "__dict__", {}).values()) if _is_instance(value) else ()
 
 
@@ -109,6 +165,8 @@ class _Digest:
         self._left -= 1
         if kind in (int, float, str, bool, bytes, complex) or value is None or isinstance(value, np.generic):
             return ("value", kind, repr(value))
+        if isinstance(value, gym.Env) or str(getattr(kind, "__module__", "")).startswith("spec_envs."):
+            return None  # an environment is compared by itself; a wrapper and its guessers change beside the steps
         if self._left < 0 or id(value) in self._above:
             return None
         self._above.add(id(value))
@@ -146,6 +204,11 @@ class _Digest:
         if slots := copyreg._slotnames(kind):  # type: ignore[attr-defined]  # caches them in the class
             return ("dict", kind, {name: self.of(getattr(value, name, None)) for name in slots})
         return None
+
+
+def _first_difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
+    """The name of the first variable that is another one now."""
+    return next((name for name, held in before.items() if name in now and _differs(held, now[name])), None)
 
 
 def _differs(before: Any, now: Any) -> bool:

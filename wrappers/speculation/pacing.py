@@ -28,7 +28,7 @@ class _Sums(NamedTuple):
     cpu_s: float = 0.0  # what this process has computed
     inside_s: float = 0.0  # seconds inside the wrapper
     elsewhere_s: float = 0.0  # those of them that were spent waiting, or in the code of the real environment
-    calls_s: float = 0.0  # how long the calls took whose responses the episode has used
+    calls_s: float = 0.0  # how long the calls took whose responses the episode has used, or that have failed
     commits: int = 0  # the number of these responses
 
 
@@ -160,6 +160,6 @@ class Pacing:
             self._runtime.cpu_s(),
             self.inside_s if since is None else self.inside_s + now - since,
             ledger.waited_s + self.environment_s,
-            ledger.sequential_s,
+            ledger.sequential_s + ledger.failed_s,
             ledger.commits,
         )

@@ -13,7 +13,8 @@ from typing import Any
 
 from spec_envs.calls import Call
 from spec_envs.errors import EnvClosed, NotCopyable
-from spec_envs.handling import NOTHING, CancelToken, Handler, Usage, answered, is_async
+from spec_envs.handling import CancelToken, Handler, answered, is_async
+from spec_envs.usage import NOTHING, Usage
 from spec_envs.values import own_copy
 from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.runtimes.base import Job, Runtime
@@ -215,12 +216,15 @@ class PlainSteps:
     def _take_turn(self, quota: Quota, call: CancelToken) -> None:
         """Wait until the limit of the handler lets ``call`` begin, and count it."""
         with self._runtime.lock:
+            asked_at = self._now()
             while (begins_at := quota.authoritative_from(self._runtime.now())) is not None:
                 self._runtime.wait(None if math.isinf(begins_at) else begins_at)
                 if self._closed:
                     raise EnvClosed("the wrapper was closed while a response was awaited; make a new one")
+            begins_at = self._now()
+            self._ledger.held(begins_at - asked_at)
             quota.let(call, speculative=False)
-            quota.began(call, self._runtime.now())
+            quota.began(call, begins_at)
 
 
 class _UnderWay:

@@ -7,13 +7,14 @@ stepped.
 
 import time
 import warnings
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from spec_envs.actions import allowed_action, sampling_copy
 from spec_envs.errors import NotForkable
 from spec_envs.forking import difference, fork
 from spec_envs.values import key_of, own_copy
+from spec_envs.wrappers.speculation.contexts import run_apart
 from spec_envs.wrappers.speculation.outside import Outside
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition
 
@@ -43,17 +44,32 @@ def rehearse(env: AnyEnv, begun: Transition, budget_s: float | None = None) -> b
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they are the user's to see when the episode makes that step
-            reason, complete = _tried(env, begun, BUDGET_S if budget_s is None else budget_s)
+            limit_s = BUDGET_S if budget_s is None else budget_s
+            (reason, complete), variable = run_apart(lambda: _tried(env, begun, limit_s))
         reason = outside.change() or reason
+        if variable is not None:
+            reason = f"its steps set the context variable {variable!r}; keep it in the environment"
     finally:
         outside.restore()
     if reason is not None:
-        raise NotForkable(
-            f"{env} cannot be speculated on: {reason}. Found by stepping forks of it. Mend it, or give it a fork() of "
-            f"its own; if its steps act on the outside world, set its attribute step_effect to Effect.WRITE; or pass "
-            f"rehearse=False if you know better"
-        )
+        mend = "Mend it, or give it a fork() of its own; if its steps act on the outside world, set its attribute "
+        raise refusal(env, reason, f"{mend}step_effect to Effect.WRITE")
     return complete
+
+
+def is_quick(run: Callable[[], object]) -> bool:
+    """Run ``run``, and return whether there is time to do so again."""
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began <= BUDGET_S / 2
+
+
+def refusal(env: AnyEnv, reason: str, way_out: str) -> NotForkable:
+    """The error for an environment whose forks cannot be relied on, for ``reason``."""
+    found = "Found by stepping forks of it"
+    return NotForkable(
+        f"{env} cannot be speculated on: {reason}. {found}. {way_out}; or pass rehearse=False if you know better"
+    )
 
 
 def _tried(env: AnyEnv, begun: Transition, budget_s: float) -> tuple[str | None, bool]:

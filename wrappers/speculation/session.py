@@ -6,18 +6,18 @@ that happens between two waits is here.
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable
 from typing import Any
 
 from spec_envs.call_env import Answer, CallEnv
-from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration, NotForkable, ResetNeeded, UnknownHandler
 from spec_envs.forking import fork
 from spec_envs.handling import Handler
 from spec_envs.values import own_copy
 from spec_envs.wrappers.runtimes.blocking import make_runtime
 from spec_envs.wrappers.speculation.driver import Driver
-from spec_envs.wrappers.speculation.episode import STEP, Acting, Checkpoint, Deciding, Stepped, Stepping, attempt
+from spec_envs.wrappers.speculation.episode import STEP, Checkpoint, Deciding, Stepped, Stepping, attempt
 from spec_envs.wrappers.speculation.guard import Guard, Mode
 from spec_envs.wrappers.speculation.ledger import Ledger
 from spec_envs.wrappers.speculation.lending import Lending
@@ -25,6 +25,8 @@ from spec_envs.wrappers.speculation.lifetime import Lifetime
 from spec_envs.wrappers.speculation.options import SessionOptions
 from spec_envs.wrappers.speculation.pacing import Pacing
 from spec_envs.wrappers.speculation.plain import PlainSteps
+from spec_envs.wrappers.speculation.policy_state import LOOK_AFTER, PolicyState
+from spec_envs.wrappers.speculation.reach import reasons_against
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.transitions import (
@@ -42,6 +44,7 @@ from spec_envs.wrappers.speculation.transitions import (
 from spec_envs.wrappers.speculation.tree import SpeculationTree
 from spec_envs.wrappers.speculation.tree.nodes import Run
 from spec_envs.wrappers.speculation.trust import Trust
+from spec_envs.wrappers.speculation.verifying import Verifying
 
 _NOTHING = object()
 #: Steps are made on the event loop once one has taken less than this, until one takes longer than that.
@@ -65,6 +68,9 @@ class Session(Lifetime):
         is_plain: Whether the episode is played without forks and without the tree now; on an event loop, steps that ask
             for no calls have to be quick for it.
         base: The snapshot in which the step or reset under way began.
+        agent: How actions are chosen, as the policy's last decision has left it.
+        last: What the last step or reset has returned; ``None`` if the reset has failed.
+        verifying: What is known of the step or reset under way, where the environment asks for its calls.
     """
 
     def __init__(self, env: AnyEnv, options: SessionOptions, owner: str, *, on_forks: bool = False) -> None:
@@ -72,10 +78,10 @@ class Session(Lifetime):
         self.env = self.base = env
         self.asks = isinstance(env.unwrapped, CallEnv)
         handlers = env.unwrapped.handlers if isinstance(env.unwrapped, CallEnv) else {}
-        options.check_names(handlers)
-        self._agent = options.agent()
-        super().__init__(f"{owner}{env}", Ledger(options.trace(env, self.handler)))
+        options.check_names(handlers, asks=self.asks)
+        self.agent = options.agent()
         limits = self._limits = options.limits_for(handlers)
+        super().__init__(f"{owner}{env}", Ledger(options.trace(env, self.handler), limits.per_handler))
         quotas = limits.quotas()
         is_guarded = options.guards(limits) and not self.trust.is_plain
         estimates = self._estimates = options.known(env, guarded=is_guarded)
@@ -92,6 +98,8 @@ class Session(Lifetime):
         # On an event loop, only the tree keeps to what handlers can take.
         self._can_turn_plain = not on_forks or quotas.keys().isdisjoint((POLICY, STEP, *handlers))
         self._ahead = limits.max_inflight > 0 or limits.paces
+        is_shared = self._ahead and self.agent.stateful is None  # the policy, by calls ahead of time
+        self._policy_state, self._num_decisions = PolicyState(options.policy if is_shared else None), 0
         self.pacing = Pacing(runtime, self._ledger, guard)
         self.driver = Driver(make_tree, runtime, self.handler, options.all_guessers(), options.k, self._ledger)
         keep = None if guard is None else self.driver.guessing.keep
@@ -99,8 +107,13 @@ class Session(Lifetime):
         self.answer_plainly = self.pacing.asking(self.plain.answer)
         self._are_steps_quick, self._stepped_s = False, math.inf  # whether they may be made on the event loop
         self._turn(self._ahead if guard is None else guard.mode is Mode.AHEAD)
+        if limits.max_inflight and not self.trust.is_plain:
+            called = [(name, each) for name, each in ((POLICY, options.policy), *handlers.items()) if each is not None]
+            for reason in reasons_against(env, called, on_threads=options.runs_on_threads):
+                warnings.warn(reason, RuntimeWarning, stacklevel=4)
         self._lending = Lending()
-        self._last: Transition | None = None
+        self.verifying = Verifying(self.driver)
+        self.last: Transition | None = None
         self._acted: Any = None
         self._given: Any = _NOTHING  # the observation that the policy sees next, where the user has the very object
 
@@ -119,8 +132,8 @@ class Session(Lifetime):
 
     def handler(self, name: str) -> Handler:
         """Return the handler called ``name``; ``UnknownHandler`` if no handler has that name."""
-        if name == POLICY and self._agent.handler is not None:
-            return self._agent.handler
+        if name == POLICY and self.agent.handler is not None:
+            return self.agent.handler
         unwrapped = self.env.unwrapped
         if not isinstance(unwrapped, CallEnv):
             raise UnknownHandler(f"{unwrapped} has no handlers; it was asked for {name!r}")
@@ -148,7 +161,9 @@ class Session(Lifetime):
 
     def lend(self) -> AnyEnv:
         """The environment for the user, who may change it. One that asks is compared with its branches anyway."""
-        if not self.asks and not self.is_plain and not self.closed and self.root is not None:
+        if self.asks:
+            self.verifying.was_lent = True
+        elif not self.is_plain and not self.closed and self.root is not None:
             self._lending.lend(self.env)
         return self.env
 
@@ -183,9 +198,10 @@ class Session(Lifetime):
         Where the reset fails on the fork there is no root; the real reset then says why.
         """
         _ = self.env.unwrapped.np_random  # drawn from entropy now, so that a fork without a seed resets alike
-        self.base, self._last = fork(self.env), None
+        self.base, self.last = fork(self.env), None
+        self.verifying.begin()
         try:
-            self.driver.rebase(attempt(self.base, self._agent, method))
+            self.driver.rebase(attempt(self.base, self.agent, method))
         except Exception:
             self.driver.rebase(None)
 
@@ -221,7 +237,7 @@ class Session(Lifetime):
         """
         if observation is self._given and self.is_plain:
             return  # the policy sees it as it is now, whatever the user has done to it
-        if self._agent.handler is None:
+        if self.agent.handler is None:
             raise InvalidConfiguration(f"act() needs a policy: {self._owner}(env, policy=...); this one has None")
         root = self.root
         if root is None:
@@ -235,6 +251,9 @@ class Session(Lifetime):
     def take_decision(self, decision: Any) -> Any:
         """Keep the policy's ``decision`` for the next step, and return its action as the user may have it."""
         self._acted = decision
+        self._num_decisions += 1
+        if self._num_decisions in LOOK_AFTER:
+            self._policy_state.look()
         return own_copy(action_of(decision))
 
     def begin_step(self, root: Deciding, action: Any) -> None:
@@ -244,17 +263,18 @@ class Session(Lifetime):
         """
         acted, self._acted = self._acted, None
         if self.is_plain and root.agent.stateful is None:
-            self._agent = root.agent
+            self.agent = root.agent
             self.plain.decided(root, action)
             return
         self.base = root.env
+        self.verifying.begin()
         if acted is not None and (acted is action or same_action(action_of(acted), action)):
             answer = acted
         elif root.agent.stateful is None:
             answer = action
         else:  # a policy with state is as its last decision left it, whether that was followed or not
             answer = Decision(action, root.agent.stateful if acted is None else acted.policy)
-        self._agent = root.agent.after(answer)
+        self.agent = root.agent.after(answer)
         if self.is_plain:
             self.plain.decided(root, answer)
             return
@@ -267,25 +287,6 @@ class Session(Lifetime):
 
     # -- the step ------------------------------------------------------------------------------------------------
 
-    def expect_call(self, call: Call, method: Method, responses: Sequence[Any]) -> None:
-        """The real environment asks for ``call``, after ``responses``: have the root wait for this call.
-
-        If the tree expected something else, the fork has diverged, and the tree is built anew from here.
-        """
-        root = self.driver.root
-        if not isinstance(root, Acting) or root.call != call:
-            self.driver.diverged()
-            self.driver.rebase(Acting(self.base, self._agent, method, tuple(responses), call))
-
-    def finish(self, transition: Transition) -> Transition:
-        """Compare what the real environment returned with what the branch predicted; go on from the real one."""
-        expected = self.driver.root
-        if not isinstance(expected, Deciding) or not expected.transition.agrees_with(transition):
-            self.driver.diverged()
-            return self.restart(transition)
-        self._last = expected.transition
-        return transition
-
     def adopt(self, stepped: Stepped) -> Transition:
         """Put the fork that has made the step in the place of an environment that does not ask for calls."""
         step = self.driver.root
@@ -295,15 +296,15 @@ class Session(Lifetime):
         self.env, self._stepped_s = stepped.env, stepped.seconds
         if not agrees:
             self.stop_speculating("a step that was made again on another fork had another outcome", failed=False)
-        self._last = stepped.transition
+        self.last = stepped.transition
         return private_copy_or_itself(stepped.transition, self._stop_for)
 
     def restart(self, transition: Transition, *, own: Transition | None = None, may_refuse: bool = False) -> Transition:
         """Go on from a fork of the real environment, which has returned ``transition``; ``own`` is a copy of it."""
-        self._last = own = own or private_copy_or_itself(transition, self._stop_for)
+        self.last = own = own or private_copy_or_itself(transition, self._stop_for)
         env = self.env if self.is_plain else self.snapshot(may_refuse)
-        self._go_on_from(Deciding(env, self._agent, own, self.trust.steps))
-        if self.is_plain and self._agent.handler is not None and not own.done:
+        self._go_on_from(Deciding(env, self.agent, own, self.trust.steps))
+        if self.is_plain and self.agent.handler is not None and not own.done:
             self._given = transition.observation
         return transition
 
@@ -377,25 +378,19 @@ class Session(Lifetime):
         """From now on the environment makes its steps itself, and warn of it; see ``Trust.withdraw``."""
         place = self._place
         self.driver.pause(True)
-        self.trust.withdraw(reason, failed=failed)
+        told = self.trust.withdraw(reason, failed=failed)
         self._turn(self._ahead)
         if self.is_plain:
             self.driver.rebase(None)
             self.plain.place = None if place is None else dataclasses.replace(place, env=self.env)
+        if told is not None:  # last, since a warning may be made an error
+            warnings.warn(told, RuntimeWarning, stacklevel=2)
 
     def _stop_for(self, error: Exception) -> None:
         if not self.trust.is_plain:
             self.stop_speculating(str(error), failed=True)
 
     # -- what failed or was interrupted --------------------------------------------------------------------------
-
-    def recover(self) -> None:
-        """Go on after a step that failed: the environment is as it was before, or as its author has left it."""
-        if self.closed or self.driver.interrupted:  # which is why the step failed
-            return
-        self.driver.rebase(None)
-        if self._last is not None:
-            self.restart(self._last)
 
     def step_plainly(self, root: Deciding, action: Any) -> Transition:
         """Step the environment itself, without a fork."""
@@ -412,15 +407,15 @@ class Session(Lifetime):
     def step_again_from(self, root: Deciding) -> None:
         """Go back to before the step of an environment that does not ask, whose fork could not make the step."""
         if not self.closed and not self.driver.interrupted:
-            self._go_on_from(dataclasses.replace(root, agent=self._agent))
+            self._go_on_from(dataclasses.replace(root, agent=self.agent))
 
     def checkpoint(self) -> Checkpoint:
         """Return where the episode stands between two steps."""
-        return Checkpoint(self._agent, self._acted, self.root)
+        return Checkpoint(self.agent, self._acted, self.root)
 
     def take_back(self, checkpoint: Checkpoint) -> None:
         """Go back to ``checkpoint``; calls made since then are dropped."""
-        self._agent, self._acted = checkpoint.agent, checkpoint.acted
+        self.agent, self._acted = checkpoint.agent, checkpoint.acted
         self.plain.drop()
         self._go_on_from(checkpoint.root)
 

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from spec_envs.handling import Usage
+from spec_envs.usage import Usage
 from spec_envs.wrappers.speculation.control import Control
 from spec_envs.wrappers.speculation.figure import sentence_of
 
@@ -18,6 +18,7 @@ class Statistics:
         hits: Windows in which the response had been guessed in time.
         calls: Calls started, by what became of them: ``committed`` (used by the episode), ``wasted`` (finished for
             nothing), ``cancelled``, ``failed``, ``open`` (in flight, or finished on a branch that is still alive).
+        last_failure: The handler and the error of the last call that failed; ``None`` if none did.
         shared: How often a ``READ`` call was answered by an execution that another call had begun.
         prefetched: Calls that were started because a prefetcher had guessed them; ``prefetch_used`` of them were used.
         guesses: Calls of guessers and prefetchers, by outcome: ``done``, ``failed``, ``cancelled``, ``open``.
@@ -28,10 +29,12 @@ class Statistics:
             call.
         divergences: Branches dropped because the real environment did not do what they predicted.
         sequential_s: How long the committed calls took, summed up.
+        limited_s: How long the plain loop would have waited besides, until the limits of the rate (``max_calls`` of a
+            ``HandlerLimit``) had let it make these calls.
         waited_s: How long the episode really waited for their responses.
         inside_s: How long ``reset``, ``act`` and ``step`` took.
         environment_s: How long of that the real environment's own code ran.
-        control: What steps that were run plainly say about the others; ``None`` where there were too few of them.
+        control: What steps that were run plainly say about the others; ``None`` where there were too few of either.
         guard: ``"ahead"``, ``"plain"``, ``"warming"`` or ``"control"``: what the guard has the next step be. ``"none"``
             where there is no guard.
         committed: Usage of the committed calls.
@@ -41,17 +44,19 @@ class Statistics:
         loose_matches: Branches committed by a looser match (lossy).
         shadow_checks: Loosely matched calls that were made again with their true query; ``shadow_differences`` of them
             had another response.
-        rehearsal: Of an environment that does not ask for calls, before its first episode: ``"due"``, ``"passed"``,
-            ``"too slow"`` (it was not rehearsed, or not to the end), or ``"none"`` (not wanted, or not needed).
-        proofs: Committed steps of such an environment that were made again on another fork; ``proof_differences`` of
-            them had another outcome.
+        rehearsal: Before the first episode: ``"due"``, ``"passed"``, ``"too slow"`` (the environment was not rehearsed,
+            or not to the end), or ``"none"`` (not wanted, or not needed).
+        proofs: Committed steps that were made again on another fork; ``proof_differences`` of them had another outcome,
+            or changed something that all environments share.
         fork_failures: How often speculation ended because the environment could not be forked any more.
+        stopped: Why speculation on the environment has ended; ``None`` where it has not.
     """
 
     commits: int = 0
     windows: int = 0
     hits: int = 0
     calls: dict[str, int] = dataclasses.field(default_factory=dict)
+    last_failure: str | None = None
     shared: int = 0
     prefetched: int = 0
     prefetch_used: int = 0
@@ -60,6 +65,7 @@ class Statistics:
     not_predicted: int = 0
     divergences: int = 0
     sequential_s: float = 0.0
+    limited_s: float = 0.0
     waited_s: float = 0.0
     inside_s: float = 0.0
     environment_s: float = 0.0
@@ -78,6 +84,7 @@ class Statistics:
     proofs: int = 0
     proof_differences: int = 0
     fork_failures: int = 0
+    stopped: str | None = None
 
     @property
     def hit_rate(self) -> float:
@@ -99,27 +106,33 @@ class Statistics:
         """Share of the plain loop's time that was saved; negative where the episode got slower.
 
         Measured against steps that were run plainly among the others (``control``). Without a guard, and where such
-        steps are few or vary too much because calls are long: against the committed calls' own durations.
+        steps are few or vary too much because calls are long: against the committed calls' own durations, and what
+        the plain loop would have waited for limits of the rate. 0 as long as no call was committed.
         """
         if self.control is not None and self.saved_by == "control":
             return self.control.saved
-        plain_s = self.sequential_s + self.environment_s
-        return 1 - self.inside_s / plain_s if plain_s > 0 else 0.0
+        plain_s = self._calls_s + self.environment_s
+        return 1 - self.inside_s / plain_s if self._calls_s > 0 else 0.0
 
     @property
     def saved_s(self) -> float:
         """``saved``, in seconds."""
         if self.control is not None and self.saved_by == "control":
             return self.control.plain_s * self.control.cycles * self.control.saved
-        return self.sequential_s + self.environment_s - self.inside_s
+        return self._calls_s + self.environment_s - self.inside_s if self._calls_s > 0 else 0.0
+
+    @property
+    def _calls_s(self) -> float:
+        """How long the plain loop would have waited for the committed calls."""
+        return self.sequential_s + self.limited_s
 
     @property
     def claimed_saved(self) -> float:
-        """Share of the committed calls' durations that was not waited for.
+        """Share of the committed calls' durations, and of the waits for limits of the rate, that was not waited for.
 
         It is too high wherever speculation makes the calls themselves slower; see ``saved``.
         """
-        return 1 - self.waited_s / self.sequential_s if self.sequential_s > 0 else 0.0
+        return 1 - self.waited_s / self._calls_s if self._calls_s > 0 else 0.0
 
     @property
     def tokens_partial(self) -> float:
@@ -154,9 +167,16 @@ class Statistics:
 
     def __str__(self) -> str:
         calls = ", ".join(f"{count} {outcome}" for outcome, count in self.calls.items() if count) or "none"
-        took = f"{self.waited_s:.3g} s for {self.sequential_s:.3g} s of calls; machinery {self.machinery_s:.3g} s"
+        limited = f" and {self.limited_s:.3g} s for limits of their rate" if self.limited_s else ""
+        took = (
+            f"{self.waited_s:.3g} s for {self.sequential_s:.3g} s of calls{limited}; machinery {self.machinery_s:.3g} s"
+        )
+        if self.last_failure is not None:
+            calls += f" (the last one that failed: {self.last_failure})"
+        has_calls = self._calls_s > 0 or any(self.calls.values())
+        time = sentence_of(self.control, self.saved, has_guard=self.guard != "none", has_calls=has_calls)
         lines = [
-            f"time      {self.inside_s:.3g} s: {sentence_of(self.control, self.saved, has_guard=self.guard != 'none')}",
+            f"time      {self.inside_s:.3g} s: {time}",
             f"waits     {took}",
             f"guesses   {self.hits} of {self.windows} responses guessed ({self.hit_rate:.1%})",
             f"calls     {calls}",
@@ -186,9 +206,6 @@ class Statistics:
             )
         if self.rehearsal == "too slow":
             lines.append("forks     unrehearsed: the environment is too slow for it")
-        if self.proof_differences or self.fork_failures:
-            lines.append(
-                f"STOPPED   speculation on this environment ended: {self.fork_failures} failed forks, "
-                f"{self.proof_differences} of {self.proofs} steps made again had another outcome"
-            )
+        if self.stopped is not None:
+            lines.append(f"STOPPED   speculation on this environment ended: {self.stopped}")
         return "\n".join(lines)

@@ -17,8 +17,8 @@ import numpy as np
 from spec_envs.brief import brief, error_text
 from spec_envs.call_env import CallEnv
 from spec_envs.checks import integer
-from spec_envs.handling import NOTHING, Usage
 from spec_envs.pages import page, timelines
+from spec_envs.usage import NOTHING, Usage
 from spec_envs.wrappers.speculation.episode import Stepped
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition, action_of
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run
@@ -55,6 +55,7 @@ class TraceEvent:
         run: Of tools: the agent run that the event belongs to. Runs may overlap; each is an episode.
         asked_s: Of tools, for ``commit``: when the agent made the call.
         after: Of tools, for ``start`` of a call made ahead: the predicted calls before the call.
+        alone_s: Of tools, for ``end``: what the call takes where no call made ahead is beside it, if that is less.
     """
 
     time_s: float
@@ -82,6 +83,7 @@ class TraceEvent:
     run: Hashable | None = None
     asked_s: float | None = None
     after: tuple[str, ...] | None = None
+    alone_s: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The fields that are not ``None``."""

@@ -13,6 +13,7 @@ import numpy as np
 from spec_envs.brief import brief, own_form
 from spec_envs.call_env import Answer, CallEnv
 from spec_envs.calls import Effect
+from spec_envs.checks import reset_parts, step_parts
 from spec_envs.errors import NotCopyable, NotForkable
 from spec_envs.handling import Handler
 from spec_envs.values import is_flat, own_copy, same
@@ -63,7 +64,7 @@ def resetting(seed: int | None, options: dict[str, Any] | None) -> Method:
     options = own_copy(options)
 
     def method(env: AnyEnv) -> Transition:
-        observation, info = env.reset(seed=seed, options=own_copy(options))
+        observation, info = reset_parts(env, env.reset(seed=seed, options=own_copy(options)))
         return Transition(observation, 0.0, False, False, info)
 
     return method
@@ -71,7 +72,14 @@ def resetting(seed: int | None, options: dict[str, Any] | None) -> Method:
 
 def stepping(action: Any) -> Method:
     """Return a function that steps an environment with a copy of ``action`` and returns the transition."""
-    return lambda env: Transition(*env.step(own_copy(action)))
+
+    def method(env: AnyEnv) -> Transition:
+        result = env.step(own_copy(action))
+        if type(result) is not tuple or len(result) != 5:  # asked here, because it is asked in every step
+            return Transition(*step_parts(env, result))
+        return Transition(*result)
+
+    return method
 
 
 def within(context: AbstractContextManager[Any], method: Method) -> Method:

@@ -1,24 +1,23 @@
-"""Whether forks of an environment that does not ask for its calls can be relied on.
+"""Whether forks of an environment can be relied on.
 
-They are tried out before the first episode (``rehearsal``). Of the steps that forks have made, some of the first and
-then every n-th are made again on another fork. Where the two differ, and where an environment cannot be forked any
-more, speculation on it ends.
+They are tried out before the first episode (``rehearsal``). Of the steps that forks have made, or that the environment
+has made which asks for its calls, some of the first and then every n-th are made again on another fork. Where the two
+differ, and where an environment cannot be forked any more, speculation on it ends.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import warnings
-from typing import TYPE_CHECKING, Any
-
-import gymnasium as gym
+from typing import TYPE_CHECKING
 
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import Effect
-from spec_envs.errors import NotForkable
+from spec_envs.errors import InvalidConfiguration, NotForkable
 from spec_envs.forking import fork
+from spec_envs.step_effect import acts_outside
 from spec_envs.wrappers.speculation.fork_steps import ForkSteps
+from spec_envs.wrappers.speculation.outside import is_ours
 from spec_envs.wrappers.speculation.rehearsal import outcome_of, rehearse
+from spec_envs.wrappers.speculation.replays import Replay, change_by, rehearse_asking
 from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Transition, check_copyable
 
 if TYPE_CHECKING:
@@ -42,24 +41,40 @@ class Trust:
 
     Raises:
         NotForkable: Forks are needed, and cannot be made.
+        InvalidConfiguration: ``step_effect`` is no ``Effect``, or its steps act outside and would be begun anew.
     """
 
     def __init__(self, env: AnyEnv, options: SessionOptions, *, on_forks: bool) -> None:
         foreign = not isinstance(env.unwrapped, CallEnv)
         guesses = POLICY in (options.guessers or {}) and options.own_limits.max_inflight > 0
-        acts_outside = foreign and _acts_outside(env)
+        acts = acts_outside(env)
+        if acts and on_forks and not foreign:
+            raise InvalidConfiguration(
+                f"{env} declares step_effect = Effect.WRITE, and on an event loop a step begins anew with each "
+                f"response to its calls, which would repeat its effects; act in a call instead: Call(…, Effect.WRITE)"
+            )
         self.is_withdrawn = False
-        self.is_plain = acts_outside or (foreign and not guesses and not on_forks)
+        self._stopped: str | None = None
+        self.is_plain = acts or (foreign and not guesses and not on_forks)
         self.steps = ForkSteps() if foreign and not self.is_plain else None
-        if not acts_outside:
+        if not acts:
             fork(env)  # refused here, not in the middle of an episode; not closed, for it may share what it would close
-        self._must_rehearse = foreign and options.rehearse and not self.is_plain
-        self._prove_every = options.prove_every if foreign else 0
+        asks = not foreign and options.own_limits.max_inflight > 0 and not acts and not is_ours(env)
+        self._must_rehearse = (foreign or asks) and options.rehearse and not self.is_plain
+        self._prove_every = options.prove_every if foreign or asks else 0
+        self._proves_asked = asks and options.prove_every > 0
+        self._is_watched = False
         self._rehearsal = "due" if self._must_rehearse else "none"
         self._num_steps = self._proofs = self._differences = self._failures = 0
 
-    def begin(self, env: AnyEnv, begun: Transition) -> None:
+    def begin(self, env: AnyEnv, begun: Transition, replay: Replay | None = None, reason: str | None = None) -> None:
         """An episode of ``env`` has begun with ``begun``: rehearse, if that was not done.
+
+        Args:
+            env: The environment.
+            begun: What its reset has returned.
+            replay: The reset, for forks to make again, if the environment asks for its calls.
+            reason: Why a branch has predicted the reset wrongly, if so.
 
         Raises:
             NotForkable: See ``rehearse``; or the observation can change and cannot be copied.
@@ -68,8 +83,34 @@ class Trust:
             return
         check_copyable(env, begun)
         if self._must_rehearse and not begun.done:
-            self._rehearsal = "passed" if rehearse(env, begun) else "too slow"
+            if isinstance(env.unwrapped, CallEnv):
+                complete = rehearse_asking(env, begun, replay, reason)
+            else:
+                complete = rehearse(env, begun)
+            self._rehearsal = "passed" if complete else "too slow"
             self._must_rehearse = False
+        if self.steps is not None and self._prove_every and not self._is_watched:
+            self._is_watched = True
+            if not is_ours(env):
+                self.steps.watch(env)
+
+    def change_by(self, replay: Replay) -> str | None:
+        """What a step changes outside of the environment, where it is the turn of a proof; ``None`` if nothing.
+
+        The step of an environment that asks for its calls was compared already with what its branch predicted.
+        """
+        if not self._proves_asked:
+            return None
+        self._num_steps += 1
+        if not self._is_proofs_turn:
+            return None
+        self._proofs += 1
+        try:
+            reason = change_by(replay.env, replay.make)
+        except NotForkable:  # the next fork says so
+            reason = None
+        self._differences += reason is not None
+        return reason
 
     def agrees(self, step: Stepping, stepped: Stepped) -> bool:
         """Make ``step`` again where it is the turn of a proof, and return whether the result is that of ``stepped``."""
@@ -79,7 +120,8 @@ class Trust:
         self._proofs += 1
         try:
             _, again = step.steps.step(step.env, step.action)
-            if outcome_of(again) == outcome_of(stepped.transition):
+            # An integer may have been guessed as Python's that is numpy's; then rewards may be of two types, too.
+            if again.agrees_with(stepped.transition) or outcome_of(again) == outcome_of(stepped.transition):
                 return True
         except NotForkable:
             return True  # as another step has shown, or this one: the next step says so
@@ -96,18 +138,22 @@ class Trust:
             return step & (step - 1) == 0  # 1, 2, 4, 8, …
         return every > 0 and step % every == 0
 
-    def withdraw(self, reason: str, *, failed: bool) -> None:
-        """Speculate no more, and warn of it.
+    def withdraw(self, reason: str, *, failed: bool) -> str | None:
+        """Speculate no more.
 
         Args:
             reason: What was found.
             failed: Whether a fork could not be made.
+
+        Returns:
+            What to warn the user of; ``None`` where the user knows it already.
         """
         self._failures += failed
-        if not self.is_plain:
-            self.is_plain = self.is_withdrawn = True
-            text = f"speculation on this environment ends here, and the episode goes on without it: {reason}"
-            warnings.warn(text, RuntimeWarning, stacklevel=2)
+        if self.is_plain:
+            return None
+        self.is_plain = self.is_withdrawn = True
+        self._stopped = reason
+        return f"speculation on this environment ends here, and the episode goes on without it: {reason}"
 
     def add_to(self, statistics: Statistics) -> Statistics:
         """``statistics`` with the counts of this object."""
@@ -117,13 +163,5 @@ class Trust:
             proofs=self._proofs,
             proof_differences=self._differences,
             fork_failures=self._failures,
+            stopped=self._stopped,
         )
-
-
-def _acts_outside(env: Any) -> bool:
-    """Whether a layer says that its steps act on the outside world."""
-    while getattr(env, "__dict__", {}).get("step_effect", getattr(type(env), "step_effect", None)) is not Effect.WRITE:
-        if not isinstance(env, gym.Wrapper):
-            return False
-        env = env.env
-    return True

@@ -5,6 +5,7 @@ The adapters ``mcp``, ``openai_agents`` and ``langgraph`` need the extras of the
 
 from spec_envs.wrappers.tools.audit import AuditEntry, ToolAudit, ToolStatistics
 from spec_envs.wrappers.tools.blocking import BlockingTools
+from spec_envs.wrappers.tools.estimates import ToolEstimates
 from spec_envs.wrappers.tools.limits import ToolLimits
 from spec_envs.wrappers.tools.ports import Port, qualified
 from spec_envs.wrappers.tools.proxy import SpeculativeTools, ToolRun
@@ -16,6 +17,7 @@ __all__ = [
     "Port",
     "SpeculativeTools",
     "ToolAudit",
+    "ToolEstimates",
     "ToolLimits",
     "ToolRule",
     "ToolRun",

@@ -3,7 +3,7 @@
 Results and tools are objects of the MCP SDK, or the JSON data that the protocol carries.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
 from typing import Any
 
 from spec_envs.conversation import Tool
@@ -127,6 +127,11 @@ class ServerTools:
             self._tools.trust(name, read_only=self._trust_annotations and changes_nothing(_field(tool, "annotations")))
         self._is_complete = is_last and (is_first or self._was_begun)
         self._was_begun = (is_first or self._was_begun) and not is_last
+
+    @property
+    def listed(self) -> Set[str] | None:
+        """The names of the tools that the server has listed; ``None`` while these are not all."""
+        return self._names if self._is_complete else None
 
     def check(self, name: str) -> None:
         """The tool ``name`` is called: tell the proxy if the whole list is known and does not have it."""

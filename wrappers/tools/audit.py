@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from spec_envs.handling import Usage
+from spec_envs.usage import Usage
 from spec_envs.wrappers.tools.calls import Execution, ExecutionState
 
 __all__ = ["AuditEntry", "ToolAudit", "ToolStatistics"]
@@ -31,7 +31,8 @@ class AuditEntry:
         why: If ``unused`` or ``cancelled``: ``stale`` (a ``WRITE`` began), ``expired``, ``run over``, ``no room`` (too
             many results), ``no slot`` (a more probable call needed the slot), ``replaced`` (by a later execution),
             ``removed`` (the tool), ``closed``. If ``failed``: what went wrong.
-        saved_s: How long the agent did not have to wait for the result.
+        saved_s: How long the agent did not have to wait for the result, against what the call takes alone; below 0
+            where the agent had to wait longer.
     """
 
     call: int
@@ -109,7 +110,8 @@ class ToolStatistics:
         calls: Calls that agents have made.
         hits: Calls of agents answered by an execution ahead of time, also if it was still in flight.
         shared: Calls of agents answered by an execution of an earlier call, or by a hit of before.
-        saved_s: How long agents did not have to wait for the hits.
+        saved_s: How long agents did not have to wait for the hits, against what these calls take alone; less how much
+            longer the agents' own calls took because of calls ahead of time beside them.
         started: Calls that were executed ahead of time.
         failed: Calls executed ahead of time that failed; agents never see their errors.
         guesses: How often the guesser was called.
@@ -123,7 +125,8 @@ class ToolStatistics:
             ``WRITE``, undeclared or private), ``failing`` (the last three calls of the tool failed, or the
             last two with these arguments), ``quick`` (the tool
             answers within ``min_latency_s``), ``write under way``, ``write in doubt`` (for ``doubt_s`` after a
-            ``WRITE`` that failed), ``quota``, ``no slot``; and predictions not made for want of ``budget``.
+            ``WRITE`` that failed), ``quota``, ``server busy`` (the server answers few calls at once, and a call of the
+            agent might have to wait), ``no slot``; and predictions not made for want of ``budget``.
     """
 
     calls: int = 0

@@ -15,6 +15,7 @@ from spec_envs.pickling import NotPicklable
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.telemetry import TracerProvider
 from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
+from spec_envs.wrappers.tools.estimates import ToolEstimates
 from spec_envs.wrappers.tools.limits import ToolLimits
 from spec_envs.wrappers.tools.proxy import SpeculativeTools, ToolRun
 from spec_envs.wrappers.tools.rules import ToolRule
@@ -32,6 +33,7 @@ class BlockingTools(NotPicklable, Closing):
         rules: As for ``SpeculativeTools``.
         guesser: As for ``SpeculativeTools``.
         limits: As for ``SpeculativeTools``.
+        estimates: As for ``SpeculativeTools``.
         otel: As for ``SpeculativeTools``.
 
     Attributes:
@@ -47,9 +49,10 @@ class BlockingTools(NotPicklable, Closing):
         guesser: Guesser | AsyncGuesser,
         *,
         limits: ToolLimits | None = None,
+        estimates: ToolEstimates | None = None,
         otel: bool | TracerProvider = False,
     ) -> None:
-        self.tools = SpeculativeTools(rules, guesser, limits=limits, otel=otel)
+        self.tools = SpeculativeTools(rules, guesser, limits=limits, estimates=estimates, otel=otel)
         self._loop = BackgroundLoop("BlockingTools", last=self.tools.close)
         self._closed = False
 

@@ -48,7 +48,8 @@ class Execution:
     waiters: set[AgentCall] = dataclasses.field(default_factory=set)
     joined: bool = False  # whether an agent has ever waited
     uses: int = 0  # how often an agent got the result
-    saved_s: float = 0.0  # how long the first of these agents did not have to wait
+    alone_s: float = 0.0  # what it would have taken without calls ahead of time beside it, as far as is known
+    saved_s: float = 0.0  # how long the first of these agents did not have to wait; below 0: how much longer
     forgotten: str | None = None  # why the result may not be used any more
     cancelled: bool = False  # whether the execution was told to stop
 

@@ -13,14 +13,14 @@ from typing import Any
 from spec_envs.calls import Call, Effect
 from spec_envs.conversation import AssistantMessage, Conversation, Event, Tool, ToolCall
 from spec_envs.errors import CallCancelled, InvalidConfiguration
-from spec_envs.guesses import AsyncGuesser, Guesser, owned_guesses
+from spec_envs.guesses import AsyncGuesser, Guesser, check_guesser, owned_guesses
 from spec_envs.handling import CancelToken, as_guess, is_async
 from spec_envs.values import own_copy
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.runtimes.base import Job, contained
 from spec_envs.wrappers.tools.calls import AgentCall, Execution, ExecutionState
 from spec_envs.wrappers.tools.machine import Machine, Stop
-from spec_envs.wrappers.tools.ports import Port
+from spec_envs.wrappers.tools.ports import Port, outcome
 from spec_envs.wrappers.tools.runs import AgentRun, PredictedCall
 from spec_envs.wrappers.tools.telemetry import ToolSpans
 from spec_envs.wrappers.tools.tracing import ToolTracing
@@ -42,8 +42,7 @@ class ToolDriver:
     """
 
     def __init__(self, machine: Machine, guesser: Guesser | AsyncGuesser, k: int, spans: ToolSpans | None) -> None:
-        if not callable(getattr(guesser, "guess", None)):
-            raise InvalidConfiguration(f"the guesser is {guesser!r}, which has no method guess(call, k)")
+        check_guesser("the guesser", guesser)
         self._observe: Callable[[Call, Any], None] | None = getattr(guesser, "observe", None)
         if is_async(self._observe):
             raise InvalidConfiguration(f"observe of {guesser!r} is a coroutine function; make it a plain function")
@@ -77,8 +76,12 @@ class ToolDriver:
                 self._execute(job)
             else:
                 self._predict(job)
-        if self._alarm is None and self._machine.more_at is not None:
-            self._alarm = self.runtime.own_loop().call_at(self._machine.more_at, self._ring)
+        more_at = self._machine.more_at
+        if self._alarm is not None and more_at is not None and more_at < self._alarm.when():
+            self._alarm.cancel()
+            self._alarm = None
+        if self._alarm is None and more_at is not None:
+            self._alarm = self.runtime.own_loop().call_at(more_at, self._ring)
         self.tracing.sweep()
         if self.spans is not None:
             self.spans.sweep(self.runtime.now())
@@ -95,6 +98,11 @@ class ToolDriver:
             if kind not in self._told:
                 self._told.add(kind)
                 warnings.warn(f"{message}; this is told once", RuntimeWarning, stacklevel=4)
+
+    def tell_of_rules(self, problems: Sequence[str]) -> None:
+        """Warn, the next time, that rules of tools have these ``problems``."""
+        if problems:
+            self._to_tell["rules"] = "; ".join(problems)
 
     def began(self, execution: Execution) -> None:
         """The tool of ``execution`` gets the call now."""
@@ -169,7 +177,7 @@ class ToolDriver:
 
         async def execute(cancel: CancelToken) -> Any:
             self.began(execution)
-            return await port.execute(own_copy(dict(execution.call.arguments)), context)
+            return await outcome(port.execute(own_copy(dict(execution.call.arguments)), context))
 
         def deliver(value: Any, error: BaseException | None) -> None:
             del self._tokens[execution]

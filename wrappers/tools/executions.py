@@ -21,28 +21,33 @@ from spec_envs.conversation import ToolCall
 from spec_envs.wrappers.estimates import Recent
 from spec_envs.wrappers.quota import HandlerLimit, Quota
 from spec_envs.wrappers.tools.calls import AgentCall, Execution, ExecutionState, Reason
+from spec_envs.wrappers.tools.estimates import ToolEstimates
 from spec_envs.wrappers.tools.limits import ToolLimits
+from spec_envs.wrappers.tools.loads import Loads
 from spec_envs.wrappers.tools.rules import UNLISTED, ToolRules
 
-#: What has failed this often in a row is not called ahead of time, until a call of an agent gets a result: one call,
-#: and a tool whatever its arguments. (With three guesses, two often have arguments that the tool refuses.)
+#: What has failed this often in a row is not called ahead of time, until a call of an agent gets a result, or the last
+#: failure was ``ttl_s`` ago: one call, and a tool whatever its arguments. (With three guesses, two often have arguments
+#: that the tool refuses.)
 _FAILURES_OF_CALL, _FAILURES_OF_TOOL = 2, 3
+_NEVER = (0, -math.inf)
 
 
 class Executions:
     """All executions that may still matter to an agent."""
 
-    def __init__(self, rules: ToolRules, limits: ToolLimits) -> None:
+    def __init__(self, rules: ToolRules, limits: ToolLimits, estimates: ToolEstimates | None = None) -> None:
         self._rules = rules
         self._limits = limits
+        self._loads = Loads(estimates or ToolEstimates())
         self._kept: collections.OrderedDict[Hashable, Execution] = collections.OrderedDict()
         self._running: dict[int, Execution] = {}
         self._in_doubt: list[Execution] = []
         self._quotas: dict[str, Quota] = {}
         self._seconds: collections.defaultdict[str, Recent] = collections.defaultdict(Recent)
-        #: How often each tool, and each call, has failed since it last gave a result.
-        self._tool_failures: collections.Counter[str] = collections.Counter()
-        self._call_failures: collections.OrderedDict[str, int] = collections.OrderedDict()
+        #: How often each tool, and each call, has failed since it last gave a result; and when it failed last.
+        self._tool_failures: dict[str, tuple[int, float]] = {}
+        self._call_failures: collections.OrderedDict[str, tuple[int, float]] = collections.OrderedDict()
         self._number = 0
 
     # -- calls of agents -----------------------------------------------------------------------------------------
@@ -62,6 +67,7 @@ class Executions:
         found.waiters.add(agent_call)
         if found.state is ExecutionState.RUNNING:
             found.joined = True
+            self._loads.join(found, now)
             self._quota(call.name).promote(found)  # an agent needs it
         if found.rule.effect is Effect.SAMPLE:
             self.drop(found)
@@ -74,7 +80,7 @@ class Executions:
         execution.uses += 1
         self._quota(execution.call.name).promote(execution)
         if execution.reason is not None and execution.uses == 1:
-            execution.saved_s = max(0.0, min(agent_call.called_at, execution.ended_at) - execution.started_at)
+            execution.saved_s = execution.alone_s - max(0.0, execution.ended_at - agent_call.called_at)
         self.leave(agent_call)
         return value
 
@@ -104,10 +110,15 @@ class Executions:
         """Return why ``call`` may not be executed ahead of time now; ``None`` if it may, given a slot."""
         if not self.is_worth_it(call.name):
             return "quick"
-        of_tool, of_call = self._tool_failures[call.name], self._call_failures.get(call.key, 0)
-        if of_tool >= _FAILURES_OF_TOOL or of_call >= _FAILURES_OF_CALL:
-            return "failing"
+        of_tool, of_call = self._tool_failures.get(call.name, _NEVER), self._call_failures.get(call.key, _NEVER)
+        for (count, failed_at), most in ((of_tool, _FAILURES_OF_TOOL), (of_call, _FAILURES_OF_CALL)):
+            if count >= most and now <= failed_at + self._limits.ttl_s:
+                return "failing"
         return self._reason_to_wait(call.name, now) or (None if self._quota(call.name).has_room(now) else "quota")
+
+    def ask_again_at(self, call: ToolCall, thinking_since: list[float], now: float) -> float | None:
+        """``None`` if the server of ``call`` has room for the call ahead of time; see ``Loads.ask_again_at``."""
+        return self._loads.ask_again_at(self._rules.server_of(call.name), call.name, thinking_since, now)
 
     def is_worth_it(self, tool: str) -> bool:
         """Whether ``tool`` is slow enough to save time, as far as is known."""
@@ -131,6 +142,7 @@ class Executions:
             if keep and is_for_others and self._reason_to_wait(call.name, now) is None:
                 self._kept[self._key(run, call)] = execution
         self._running[execution.id] = execution
+        self._loads.begin(self._rules.server_of(call.name), execution)
         self._quota(call.name).let(execution, speculative=reason is not None)
         return execution
 
@@ -157,9 +169,10 @@ class Executions:
         execution.state, execution.ended_at, execution.error = state, now, error or None
         self._running.pop(execution.id)
         self._quota(execution.call.name).end(execution)
+        execution.alone_s = self._loads.end(execution)
         if state is ExecutionState.DONE:
             execution.value, execution.content = value, content
-            self._seconds[execution.call.name].add(now - execution.started_at)
+            self._seconds[execution.call.name].add(execution.alone_s)
         else:
             self.drop(execution)
             if execution.rule.effect is Effect.WRITE:
@@ -202,6 +215,17 @@ class Executions:
             if why is not None:
                 self._release(execution)
 
+    def forget_expired(self, now: float) -> list[Execution]:
+        """Return the executions ahead of time whose results nobody may use any more, since they began too long ago."""
+        expired = [
+            each
+            for each in self._running.values()
+            if each.is_speculative and now - each.started_at > each.rule.lifetime_s(self._limits.ttl_s)
+        ]
+        for execution in expired:
+            self.drop(execution, "expired")
+        return expired
+
     def forget_all(self) -> None:
         """Forget all results, because the proxy is closed."""
         for execution in list(self._kept.values()):
@@ -232,14 +256,14 @@ class Executions:
     def _count_failures(self, execution: Execution) -> None:
         tool, key = execution.call.name, execution.call.key
         if execution.state is ExecutionState.DONE:
-            self._tool_failures[tool] = 0
+            self._tool_failures.pop(tool, None)
             self._call_failures.pop(key, None)
             if execution.rule is UNLISTED:  # the tool exists after all, and may have changed anything
                 self._rules.hint(tool, None)
                 self._drop_touched(tool)
         elif execution.state is ExecutionState.FAILED:
-            self._tool_failures[tool] += 1
-            self._call_failures[key] = self._call_failures.pop(key, 0) + 1
+            self._tool_failures[tool] = self._tool_failures.get(tool, _NEVER)[0] + 1, execution.ended_at
+            self._call_failures[key] = self._call_failures.pop(key, _NEVER)[0] + 1, execution.ended_at
             if len(self._call_failures) > self._limits.max_results:
                 self._call_failures.popitem(last=False)
 

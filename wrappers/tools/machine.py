@@ -12,10 +12,11 @@ from typing import Any
 
 from spec_envs.calls import Effect
 from spec_envs.conversation import Event, ToolCall, ToolResult
-from spec_envs.handling import Usage
+from spec_envs.usage import Usage
 from spec_envs.wrappers.estimates import beyond
 from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
 from spec_envs.wrappers.tools.calls import AgentCall, Execution, ExecutionState
+from spec_envs.wrappers.tools.estimates import ToolEstimates
 from spec_envs.wrappers.tools.executions import Executions
 from spec_envs.wrappers.tools.limits import ToolLimits
 from spec_envs.wrappers.tools.rules import ToolRules
@@ -42,10 +43,12 @@ Command = Start | Stop
 class Machine:
     """All agent runs of one proxy."""
 
-    def __init__(self, rules: ToolRules, limits: ToolLimits) -> None:
+    def __init__(self, rules: ToolRules, limits: ToolLimits, estimates: ToolEstimates | None = None) -> None:
         self._rules = rules
         self._limits = limits
-        self.executions = Executions(rules, limits)
+        estimates = estimates or ToolEstimates()
+        self._thoughts = estimates.thoughts
+        self.executions = Executions(rules, limits, estimates)
         self.audit = ToolAudit()
         #: The tools that can be called ahead of time.
         self.tools: set[str] = set()
@@ -130,6 +133,8 @@ class Machine:
         self._counts["calls"] += 1
         if run is not None:
             run.turn.append(agent_call)
+            if run.quiet_since is not None:
+                self._thoughts.add(now - run.quiet_since)
             run.quiet_since = None
         self._obtain(run, agent_call, now, fresh=fresh)
         return agent_call
@@ -177,6 +182,8 @@ class Machine:
     def end_execution(self, execution: Execution, now: float, state: ExecutionState, **outcome: Any) -> None:
         """An execution has ended; see ``Executions.end``."""
         self.executions.end(execution, now, state, **outcome)
+        if execution.reason is None:  # the agent's own, which may have had to wait for calls ahead of time
+            self._saved_s -= now - execution.started_at - execution.alone_s
         if execution.reason is not None and state is ExecutionState.FAILED:
             self._counts["failed"] += 1
         if execution.rule.effect is Effect.WRITE:
@@ -204,6 +211,7 @@ class Machine:
     def commands(self, now: float) -> list[Command]:
         """Return what to do after the events so far: stop what no agent needs, and start what is most probable."""
         self.more_at = None
+        self._cancel(self.executions.forget_expired(now))
         thinking = [run for run in self._runs.values() if not run.turn]
         started: list[Start] = []
         if self._limits.max_inflight and thinking and any(map(self._saves_time, self.tools)):
@@ -241,7 +249,7 @@ class Machine:
             node.execution = node.execution or self.executions.find(node.run, call, now)  # another run has begun it
             if node.execution is not None:
                 continue
-            against = self.executions.reason_against(call, now)
+            against = self.executions.reason_against(call, now) or self._busy(call, now)
             if against is not None:
                 self._hold_back(node, against)
                 continue
@@ -253,6 +261,17 @@ class Machine:
             self.audit.add(node.execution)
             self._counts["started"] += 1
             yield Start(node.execution)
+
+    def _busy(self, call: ToolCall, now: float) -> str | None:
+        """Why ``call`` would delay a call of an agent, if it would: the server answers few calls at once."""
+        thinking = (run.quiet_since for run in self._runs.values() if not run.turn)
+        since = [now if begun is None else begun for begun in thinking]
+        again_at = self.executions.ask_again_at(call, since, now)
+        if again_at is None:
+            return None
+        if again_at < math.inf:
+            self.more_at = min(self.more_at or math.inf, again_at)
+        return "server busy"
 
     def _predict(self, runs: Sequence[AgentRun]) -> Iterator[Start]:
         for node in _by_probability(node for run in runs for node in run.to_predict()):

@@ -1,10 +1,13 @@
 """How the proxy sees a tool: its name, how it is called ahead of time, and how its results are read."""
 
 import dataclasses
+import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from spec_envs.conversation import ToolResult, from_chat
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.handling import is_async
 
 
 def qualified(server: str, name: str) -> str:
@@ -43,3 +46,34 @@ class Port:
             return content
         (result,) = from_chat([{"role": "tool", "content": content}]).events
         return result.content if isinstance(result, ToolResult) else content
+
+
+async def outcome(value: Any) -> Any:
+    """``value``, awaited if it can be: a tool that turns out to be plain has been carried out, and gets no error."""
+    return await value if inspect.isawaitable(value) else value
+
+
+def port_of(tool: str, port: Port | Callable[..., Awaitable[Any]]) -> Port:
+    """``port``, or a port that calls the coroutine function ``port`` with the arguments by name.
+
+    Raises:
+        InvalidConfiguration: ``tool`` is no name, or ``port`` is neither. What a lambda returns is not known before.
+    """
+    if not isinstance(tool, str) or not tool:
+        raise InvalidConfiguration(f"a tool is named by a text, not by {tool!r:.80}")
+    if isinstance(port, Port):
+        return port
+    if not callable(port):
+        raise InvalidConfiguration(f"the tool {tool!r} must be a coroutine function or a Port, not {port!r:.80}")
+    inner = inspect.unwrap(port)
+    if not is_async(port) and not is_async(inner) and getattr(inner, "__name__", "") != "<lambda>":
+        raise InvalidConfiguration(
+            f"the tool {tool!r} must be a coroutine function (async def) or a Port, and {port!r:.80} is a plain "
+            "function, which would hold up the agent while it works; add a coroutine function that calls it in a "
+            "thread: `return await asyncio.to_thread(function, ...)`"
+        )
+
+    async def execute(arguments: dict[str, Any], context: Any) -> Any:
+        return await outcome(port(**arguments))
+
+    return Port(execute=execute, source=port, takes_context=False)

@@ -20,10 +20,11 @@ from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.telemetry import TracerProvider
 from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
 from spec_envs.wrappers.tools.driver import ToolDriver
+from spec_envs.wrappers.tools.estimates import ToolEstimates
 from spec_envs.wrappers.tools.limits import ToolLimits
 from spec_envs.wrappers.tools.machine import Machine
 from spec_envs.wrappers.tools.open_calls import OpenCall
-from spec_envs.wrappers.tools.ports import Port
+from spec_envs.wrappers.tools.ports import Port, outcome, port_of
 from spec_envs.wrappers.tools.rules import UNLISTED, ToolRule, ToolRules
 from spec_envs.wrappers.tools.runs import AgentRun
 from spec_envs.wrappers.tools.telemetry import ToolSpans
@@ -34,6 +35,11 @@ __all__ = ["SpeculativeTools", "ToolRun"]
 _current: contextvars.ContextVar[Mapping[SpeculativeTools, ToolRun]] = contextvars.ContextVar(
     "spec_envs_tool_runs", default=MappingProxyType({})
 )
+
+
+def _check(name: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise InvalidConfiguration(f"{name} must be a {kind.__name__}, not {value!r:.80}")
 
 
 class ToolRun(NotPicklable):
@@ -68,10 +74,12 @@ class ToolRun(NotPicklable):
 
     def heard(self, text: str) -> None:
         """Record that the user said ``text``."""
+        _check("text", text, str)
         self.tools._record(self, UserMessage(text))
 
     def said(self, text: str) -> None:
         """Record that the agent said ``text`` to the user."""
+        _check("text", text, str)
         self.tools._record(self, AssistantMessage(text))
 
 
@@ -96,12 +104,13 @@ class SpeculativeTools(NotPicklable):
             guesser is up to you. A guesser that prompts a remote model shows that model the whole conversation,
             including the arguments of private tools.
         limits: What speculation may use.
+        estimates: What earlier proxies have found out about the servers, which this one adds to; default: nothing.
         otel: Send agent runs, executions, and what agents got to OpenTelemetry, as ``spec_envs.wrappers.telemetry``
             says: ``True`` to the program's tracer provider, or give another provider. Needs the extra ``otel``.
 
     Raises:
         InvalidConfiguration: A rule is neither an ``Effect`` nor a ``ToolRule``, the guesser has no ``guess``, or the
-            limits are no ``ToolLimits``.
+            limits are no ``ToolLimits``, or the estimates no ``ToolEstimates``.
     """
 
     def __init__(
@@ -110,13 +119,16 @@ class SpeculativeTools(NotPicklable):
         guesser: Guesser | AsyncGuesser,
         *,
         limits: ToolLimits | None = None,
+        estimates: ToolEstimates | None = None,
         otel: bool | TracerProvider = False,
     ) -> None:
         limits = ToolLimits() if limits is None else limits
         if not isinstance(limits, ToolLimits):
             raise InvalidConfiguration(f"limits must be ToolLimits(...), not {limits!r}")
+        if not isinstance(estimates, ToolEstimates | None):
+            raise InvalidConfiguration(f"estimates must be ToolEstimates() or None, not {estimates!r:.80}")
         self._rules = ToolRules(rules)
-        self._machine = Machine(self._rules, limits)
+        self._machine = Machine(self._rules, limits, estimates)
         self._driver = ToolDriver(self._machine, guesser, limits.k, ToolSpans(otel) if otel is not False else None)
         self._closed = False
 
@@ -139,11 +151,12 @@ class SpeculativeTools(NotPicklable):
             ahead: Whether the tool can be called ahead of time at all; the rules say whether it may be.
 
         Raises:
-            InvalidConfiguration: A tool of another source has this name; their results would be mixed up.
+            InvalidConfiguration: A tool of another source has this name; their results would be mixed up. Or an
+                argument is of another type.
         """
-        if not isinstance(port, Port):
-            function = port
-            port = Port(execute=lambda arguments, context: function(**arguments), source=function, takes_context=False)
+        port = port_of(tool, port)
+        if schema is not None:
+            _check("schema", schema, Tool)
         known = self._driver.ports.get(tool)
         if known is not None and known.source is not port.source:
             raise InvalidConfiguration(
@@ -151,8 +164,7 @@ class SpeculativeTools(NotPicklable):
                 f"make one SpeculativeTools for each (they may share the guesser), or remove({tool!r}) first"
             )
         self._driver.ports[tool] = port
-        if port.server is not None:
-            self._rules.place(tool, port.server)
+        self._rules.place(tool, port.server)
         if schema is not None:
             self.describe(dataclasses.replace(schema, name=tool))
         (self._machine.tools.add if ahead else self._machine.tools.discard)(tool)
@@ -168,6 +180,7 @@ class SpeculativeTools(NotPicklable):
 
     def describe(self, schema: Tool) -> None:
         """Show guessers ``schema`` for the tool of that name."""
+        _check("schema", schema, Tool)
         self._driver.schemas[schema.name] = schema
 
     def trust(self, tool: str, *, read_only: bool) -> None:
@@ -185,6 +198,14 @@ class SpeculativeTools(NotPicklable):
         """
         if not self._rules.is_known(tool):
             self._rules.hint(tool, UNLISTED)
+
+    def rule_of(self, tool: str) -> ToolRule:
+        """The rule of ``tool``, declared or hinted at; that of a ``WRITE`` if there is none."""
+        return self._rules[tool]
+
+    def doubt(self, tool: str, *, touches_all: bool) -> None:
+        """Have calls of ``tool``, a ``WRITE``, make all results stale, in place of what is declared; or no more."""
+        self._rules.doubt(tool, touches_all=touches_all)
 
     async def call(
         self,
@@ -207,7 +228,7 @@ class SpeculativeTools(NotPicklable):
             The result of this call, or a copy of the result of an equal call.
 
         Raises:
-            InvalidConfiguration: There is no such tool, the arguments are not JSON data, or this is not the
+            InvalidConfiguration: There is no such tool, the arguments are no mapping of JSON data, or this is not the
                 proxy's event loop.
             EnvClosed: ``close()`` was called.
             Exception: Whatever the tool raises.
@@ -224,7 +245,7 @@ class SpeculativeTools(NotPicklable):
                 value = opened.take()
             else:
                 opened.began()
-                value = await execute()
+                value = await outcome(execute())
                 opened.returned(value)
         except Exception as error:
             opened.fail(error)
@@ -246,6 +267,10 @@ class SpeculativeTools(NotPicklable):
             known = ", ".join(self._driver.ports) or "none"
             raise InvalidConfiguration(f"there is no tool {tool!r}; known are {known}")
         state = None if run is None or run.is_over else run._state
+        if not isinstance(arguments, Mapping):
+            raise InvalidConfiguration(
+                f"arguments of {tool!r} must be a mapping from their names to JSON data, not {arguments!r:.80}"
+            )
         call, now = self._call(tool, arguments), self._driver.runtime.now()
         agent_call = self._machine.begin_call(state, call, now, fresh=fresh)
         return OpenCall(self._machine, self._driver, state, port, agent_call)
@@ -285,6 +310,8 @@ class SpeculativeTools(NotPicklable):
     def open_run(self, message: str | None = None, *, context: Any = None) -> ToolRun:
         """Begin an agent run for ``open``; it ends by ``close_run``, and the guesser does not learn from it."""
         self._entered()
+        if message is not None:
+            _check("message", message, str)
         events = () if message is None else (UserMessage(message),)
         state = self._machine.open_run(events)
         run = ToolRun(self, state, context)
@@ -351,6 +378,7 @@ class SpeculativeTools(NotPicklable):
         """
         self._closed = True
         await self._driver.close()
+        self._driver.tell_of_rules(list(self._rules.misspelt()))
         self._driver.tell()
 
     async def __aenter__(self) -> Self:

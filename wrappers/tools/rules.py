@@ -1,10 +1,11 @@
 """Rules of tools: whether they may be called ahead of time, and which parts of the outside world they touch."""
 
 import dataclasses
-from collections.abc import Mapping, Set
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
-from spec_envs.calls import Effect, parts_named
-from spec_envs.checks import keep_numbers
+from spec_envs.calls import Effect, check_effect, parts_named
+from spec_envs.checks import keep_booleans, keep_numbers
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers.quota import HandlerLimit
 
@@ -23,14 +24,13 @@ class ToolRule:
             ``WRITE`` all that the tools of its server read, for any other tool its own part.
         metered: The tool's quota. The tool is called ahead of time only while the quota leaves room for as many calls
             as agents lately made themselves, and one more.
-        private: Whether the arguments must not be sent before the agent itself calls the tool. A private tool is never
-            called ahead of time.
+        private: Whether the arguments must not be sent before the agent itself calls the tool, so never ahead of time.
         shared: Whether all agent runs may use a result of a ``READ``, not only the run that has read it.
         ttl_s: For how many seconds after the start of a call its result may be used (>= 0), if that is less than
             ``ToolLimits.ttl_s``.
 
     Raises:
-        InvalidConfiguration: Two of these contradict each other, or ``touches`` is no set of texts.
+        InvalidConfiguration: Two of these contradict each other, or one is of another type.
     """
 
     effect: Effect = Effect.WRITE
@@ -41,13 +41,13 @@ class ToolRule:
     ttl_s: float | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.effect, Effect):
-            raise InvalidConfiguration(
-                f"effect must be Effect.READ, Effect.SAMPLE or Effect.WRITE, not {self.effect!r}"
-            )
+        check_effect("effect", self.effect)
         object.__setattr__(self, "touches", parts_named(self.touches))
         if self.ttl_s is not None:
             keep_numbers(self, "ttl_s")
+        keep_booleans(self, "private", "shared")
+        if not isinstance(self.metered, HandlerLimit | None):
+            raise InvalidConfiguration(f"metered must be a HandlerLimit or None, not {self.metered!r:.80}")
         if self.shared and self.effect is not Effect.READ:
             raise InvalidConfiguration(f"only results of a READ can be shared, and this tool is declared {self.effect}")
         if self.metered is not None and self.metered.max_calls is None:
@@ -68,6 +68,10 @@ _UNDECLARED = ToolRule()
 UNLISTED = ToolRule(touches=frozenset())
 
 
+def _nearest(name: str, names: Sequence[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(name, names, 1, cutoff=0.8)), None)
+
+
 class ToolRules:
     """The rules of all tools, by ``server:name`` or else by name. Undeclared tools are ``WRITE``.
 
@@ -76,17 +80,44 @@ class ToolRules:
     """
 
     def __init__(self, declared: Mapping[str, Effect | ToolRule]) -> None:
+        if not isinstance(declared, Mapping):
+            raise InvalidConfiguration(f"rules must be a mapping from names of tools, not {declared!r:.80}")
         self._declared = {}
         for name, rule in declared.items():
+            if not isinstance(name, str):
+                raise InvalidConfiguration(f"rules must be given by the names of tools, not by {name!r:.80}")
             if not isinstance(rule, Effect | ToolRule):
                 raise InvalidConfiguration(f"{name!r} must be declared by an Effect or a ToolRule, not {rule!r}")
             self._declared[name] = ToolRule(effect=rule) if isinstance(rule, Effect) else rule
         self._hinted: dict[str, ToolRule] = {}
         self._servers: dict[str, str] = {}
+        self._placed: set[str] = set()
+        self._unsure: set[str] = set()
 
-    def place(self, tool: str, server: str) -> None:
-        """``tool`` is of ``server``, by whose name it begins; "" for a server without a name."""
-        self._servers[tool] = server
+    def place(self, tool: str, server: str | None) -> None:
+        """``tool`` is of ``server``, by whose name it begins; see ``Port`` for "" and ``None``."""
+        self._placed.add(tool)
+        if server is not None:
+            self._servers[tool] = server
+
+    def misspelt(self) -> Iterator[str]:
+        """The names in the rules that look like slips, a sentence each: no tool has the name, but nearly."""
+        known = self._with_own_names(self._placed)
+        undeclared = sorted(self._with_own_names(tool for tool in self._placed if not self.is_known(tool)))
+        read = {part for rule in self._declared.values() if rule.may_run_ahead for part in rule.touches or ()} | known
+        touching_all = self._with_own_names(self._unsure)
+        for name, rule in self._declared.items():
+            if name not in known and (meant := _nearest(name, undeclared)):
+                yield f"{name!r} is declared, and there is no such tool (did you mean {meant!r}?)"
+            if rule.effect is not Effect.WRITE or name in touching_all:
+                continue
+            for part in sorted(rule.touches or ()):
+                if part not in read and (meant := _nearest(part, sorted(read))):
+                    yield f"{name!r} touches {part!r}, which nothing reads (did you mean {meant!r}?)"
+
+    def _with_own_names(self, tools: Iterable[str]) -> set[str]:
+        """The full names, and the names without that of the server."""
+        return {name for tool in tools for name in (tool, self._parts(tool)[1])}
 
     def _parts(self, tool: str) -> tuple[str, str]:
         """Return the names of the server and of the tool itself."""
@@ -96,9 +127,17 @@ class ToolRules:
             return server, name
         return server, tool.removeprefix(f"{server}:") if server else tool
 
+    def server_of(self, tool: str) -> str:
+        """The name of the server of ``tool``; "" for tools without one, which count as tools of one server."""
+        return self._parts(tool)[0]
+
     def hint(self, tool: str, rule: ToolRule | None) -> None:
         """Use ``rule`` for ``tool``, or none, unless the tool is declared."""
         self._hinted[tool] = rule or _UNDECLARED
+
+    def doubt(self, write: str, *, touches_all: bool) -> None:
+        """Whether the tool ``write`` touches everything, of whatever server, in place of what is declared of it."""
+        (self._unsure.add if touches_all else self._unsure.discard)(write)
 
     def is_known(self, tool: str) -> bool:
         """Whether there is a rule for ``tool``."""
@@ -113,8 +152,8 @@ class ToolRules:
         """Whether a call of the tool ``write`` makes results of ``tool`` stale."""
         changed, read = self[write].touches, self[tool].touches
         server, name = self._parts(tool)
-        same_server = self._parts(write)[0] == server
-        if changed is None:
+        same_server = self._parts(write)[0] == server or write in self._unsure
+        if changed is None or write in self._unsure:
             return same_server and read != frozenset()
         names = {tool, name} if same_server else {tool}
         return not names.union(read or ()).isdisjoint(changed)

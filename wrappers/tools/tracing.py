@@ -138,5 +138,6 @@ class ToolTracing:
             response=(hidden or self._brief(execution.content)) if is_done and execution.content is not None else None,
             error=None if is_done else hidden or execution.error,
             run=run,
+            alone_s=execution.alone_s if execution.ended_at - execution.started_at > execution.alone_s else None,
         )
         self.trace.add_event(event)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, NamedTuple
 
 from spec_envs.calls import Call
+from spec_envs.checks import check_names, made
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.guesses import Guesser
 from spec_envs.wrappers.speculation.statistics import Statistics
-from spec_envs.wrappers.speculation.transitions import AnyEnv
+from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv
 from spec_envs.wrappers.speculative import SpeculativeWrapper
 
 #: What guessers remember of earlier episodes; see ``rollouts``.
@@ -126,10 +127,14 @@ class Player:
         plan: The plan. Its policy and guessers are used as they are: in the process in which they were made, they are
             the user's own.
         around: Decorates handlers and the policy: ``around(name, handler) -> handler``.
+        limited: The names of those that have a shared limit.
     """
 
-    def __init__(self, plan: Plan, around: Callable[[str, Any], Any] | None = None) -> None:
+    def __init__(
+        self, plan: Plan, around: Callable[[str, Any], Any] | None = None, limited: Collection[str] = ()
+    ) -> None:
         self._plan = plan
+        self._limited = limited
         self._around = around or (lambda name, handler: handler)
         self._wrapper: SpeculativeWrapper[Any, Any] | None = None
 
@@ -163,13 +168,14 @@ class Player:
 
     def _wrapped(self, guessers: Mapping[str, Guesser]) -> SpeculativeWrapper[Any, Any]:
         plan = self._plan
-        env = plan.env_factory()
+        env = made(plan.env_factory)
         handlers: dict[str, Any] = getattr(env.unwrapped, "handlers", {})
+        check_names("shared_limits", self._limited, {POLICY, *handlers})
         for name, handler in list(handlers.items()):
             if (decorated := self._around(name, handler)) is not handler:
                 handlers[name] = decorated
         fork = getattr(plan.policy, "fork", None)  # a policy with state begins each episode anew
-        policy = self._around("policy", plan.policy if fork is None else fork())
+        policy = self._around(POLICY, plan.policy if fork is None else fork())
         options = {**plan.options, "runtime": _new_runtime(plan.options)}
         try:
             return SpeculativeWrapper(env, policy, guessers=guessers, **options)

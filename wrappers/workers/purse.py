@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from spec_envs.errors import HandlerFailed
-from spec_envs.handling import CancelToken, Usage, greatest_usage
+from spec_envs.handling import CancelToken, greatest_usage
+from spec_envs.usage import Usage
 from spec_envs.wrappers.handlers import DecoratedHandler
 from spec_envs.wrappers.workers.permits import Amount, Loan, Settling, SharedLimit, total
 

@@ -193,12 +193,13 @@ class _Worker:
             return loans
 
         self._purse = Purse(limits, settle, beat_s) if limits else None
+        self._limited = tuple(limits)
         self._player: Player | None = None
 
     def hello(self) -> None:
         """Load the plan, and tell that this worker has begun."""
         around = None if self._purse is None else self._purse.around
-        self._player = Player(self._ray.cloudpickle.loads(self._plan), around)
+        self._player = Player(self._ray.cloudpickle.loads(self._plan), around, self._limited)
 
     def play(self, seed: int, guessers: bytes | None) -> bytes:
         """Play an episode."""

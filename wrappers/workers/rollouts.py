@@ -7,9 +7,11 @@ import pickle
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, get_args
 
-from spec_envs.checks import check_env_factory, choice, integer_or_none
+from spec_envs.checks import check_env_factory, check_seeds, choice, integer_or_none
 from spec_envs.errors import EpisodeFailed, InvalidConfiguration
 from spec_envs.guesses import Guesser
+from spec_envs.wrappers.runtimes.blocking import check_made_anew
+from spec_envs.wrappers.speculation.options import check_options
 from spec_envs.wrappers.speculation.transitions import AnyEnv
 from spec_envs.wrappers.workers.crew import Crew, Here
 from spec_envs.wrappers.workers.permits import SharedLimit
@@ -73,12 +75,9 @@ def rollouts(
     choice("learning", learning, get_args(Learning))
     max_steps = integer_or_none("max_steps", max_steps, least=1)
     runtime = options.get("runtime", "threads")
-    if not isinstance(runtime, str) and not callable(runtime):
-        raise InvalidConfiguration(
-            f"runtime must be a name, or a callable that makes a runtime for each episode, not {runtime!r:.80}"
-        )
-    if not isinstance(seeds, Iterable):
-        raise InvalidConfiguration(f"seeds must be an iterable of seeds, such as range(100), not {seeds!r:.80}")
+    check_made_anew(runtime, "episode")
+    check_options(policy, guessers, options, besides=("runtime",))
+    seeds = check_seeds(seeds)
     _check_shared(shared_limits, ray, runtime)
     plan = Plan(env_factory, policy, guessers, learning, max_steps, options)
     if ray:

@@ -24,10 +24,16 @@ class PolicyPrompt:
     Args:
         request: ``request(observation)`` returns the request to the model.
         read: ``read(completion, observation)`` returns the action that the model chose.
+
+    Raises:
+        InvalidConfiguration: One of them cannot be called.
     """
 
     request: Callable[[Any], ChatRequest]
     read: Callable[[Completion, Any], Any]
+
+    def __post_init__(self) -> None:
+        _check_functions(self)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,18 +44,36 @@ class GuessPrompt:
         request: ``request(query, k, past)`` returns the request to the model. ``past`` holds the last queries to the
             handler with its responses, as examples. Raises ``TypeError`` or ``ValueError`` for another domain's query.
         read: ``read(line, query)`` returns the response that a line names.
+
+    Raises:
+        InvalidConfiguration: One of them cannot be called.
     """
 
     request: Callable[[Any, int, Past], ChatRequest]
     read: Callable[[str, Any], Any]
 
+    def __post_init__(self) -> None:
+        _check_functions(self)
 
-def named(prompts: Mapping[str, Prompts], name: str, otherwise: str) -> Prompts:
-    """Return the prompts named ``name``; ``InvalidConfiguration`` if there are none."""
-    if name not in prompts:
+
+def _check_functions(prompt: PolicyPrompt | GuessPrompt) -> None:
+    for name, function in (("request", prompt.request), ("read", prompt.read)):
+        if not callable(function):
+            raise InvalidConfiguration(f"{name} of a {type(prompt).__name__} must be a function, not {function!r:.200}")
+
+
+def named(prompts: Mapping[str, Prompts], given: object, kind: type[Prompts], otherwise: str) -> Prompts:
+    """Return ``given`` if it is of that ``kind``, and otherwise the one among ``prompts`` that has this name.
+
+    Raises:
+        InvalidConfiguration: ``given`` is neither; the message calls the kind ``otherwise``.
+    """
+    if isinstance(given, kind):
+        return given
+    if not isinstance(given, str) or given not in prompts:
         names = ", ".join(f'"{each}"' for each in prompts)
-        raise InvalidConfiguration(f"the prompt must be {names} or {otherwise}, not {name!r}")
-    return prompts[name]
+        raise InvalidConfiguration(f"the prompt must be {names} or {otherwise}, not {given!r:.200}")
+    return prompts[given]
 
 
 def user_message(text: str) -> Mapping[str, Any]:

@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any, Self
 
+from spec_envs.calls import Effect
 from spec_envs.integrations.mcp_proxy.answers import MAX_KEPT, Answer
 from spec_envs.integrations.mcp_proxy.config import ProxyConfig
 from spec_envs.integrations.mcp_proxy.files import JsonLines
 from spec_envs.integrations.mcp_proxy.lines import Message, note
 from spec_envs.integrations.mcp_proxy.memory import Lesson, Memory
+from spec_envs.integrations.mcp_proxy.names import Names
 from spec_envs.integrations.mcp_proxy.server import OWN_ID, RpcError, Server
 from spec_envs.wrappers.speculation.trace import TraceEvent
 from spec_envs.wrappers.tools import SpeculativeTools, ToolLimits, ToolRun
@@ -28,6 +30,8 @@ from spec_envs.wrappers.tools.rules import ToolRules
 _MAX_EVENTS, _MAX_PAUSE_S = 200, 900.0
 #: Fields of a call that its result does not depend on, and the name and the arguments.
 _KNOWN_PARAMS = {"name", "arguments", "_meta"}
+#: For how long a server may be at work on a call that was given up, and how many of these calls are remembered.
+_AT_WORK_S, _MOST_LEFT = 10.0, 15
 #: Notifications after which earlier results may be out of date.
 _CHANGES = {
     "notifications/tools/list_changed",
@@ -131,11 +135,13 @@ class Ahead:
         self._memory = memory
         self._trace = trace
         self._rules = ToolRules(config.rules)
+        self._names = Names(config.rules, [each.name for each in config.servers])
         self._lists: list[tuple[Server, list[Any], bool, bool]] = []  # the pages of the servers' lists of tools
         self._meta: dict[str, dict[str, Any]] = {}  # of the last call to each server
         self._barred: set[str] = set()
         self._with_progress: set[str] = set()
         self._running: dict[str, str] = {}  # calls ahead of time under way: the tool, by the id
+        self._left: dict[str, tuple[str, float]] = {}  # calls that were given up: the tool and when, by the id
         self._spoiled: set[str] = set()
         self._last_call = time.monotonic()
         self._is_old = False
@@ -151,7 +157,8 @@ class Ahead:
         await asyncio.gather(*self._closing, return_exceptions=True)
 
     def _begin(self) -> None:
-        self._tools = SpeculativeTools(self._config.rules, self._memory.guesser, limits=self._config.limits)
+        limits, estimates = self._config.limits, self._memory.estimates
+        self._tools = SpeculativeTools(self._config.rules, self._memory.guesser, limits=limits, estimates=estimates)
         if self._trace is not None:
             self._tools.trace.listen(functools.partial(_write_event, self._trace, uuid.uuid4().hex[:8]))
         self._served: dict[str, ServerTools] = {}
@@ -180,12 +187,17 @@ class Ahead:
         """A server has answered a request of the client."""
         if message["method"] != "tools/list":
             return
-        is_first = not (message.get("params") or {}).get("cursor")
+        params, result = message.get("params"), result if isinstance(result, dict) else {}
+        is_first = not (isinstance(params, dict) and params.get("cursor"))
         if is_first:
             self._lists = [page for page in self._lists if page[0] is not server]
-        page = (server, list(result.get("tools", ())), is_first, result.get("nextCursor") is None)
+        listed = result.get("tools")
+        tools = [each for each in listed if _has_name(each)] if isinstance(listed, list) else []
+        page = (server, tools, is_first, result.get("nextCursor") is None)
         self._lists.append(page)
         self._read_page(*page)
+        self._names.see(server.config.name, self._served_by(server).listed)
+        self._memory.tell_problems(self._names.problems)
 
     def _read_page(self, server: Server, listed: list[Any], is_first: bool, is_last: bool) -> None:
         self._served_by(server).read_list(listed, is_first=is_first, is_last=is_last)
@@ -222,9 +234,31 @@ class Ahead:
         self._barred.update(self._running[number] for number in own)
         return True
 
+    def has_harmed(self, server: Server, message: Message) -> bool:
+        """Whether the ``tools/call`` that the client has made got no answer because of calls ahead of time.
+
+        The server has ended while it had such calls, which may be why; their tools are not called ahead again. Whatever
+        changes nothing may then be called anew.
+        """
+        now, begin = time.monotonic(), f"{OWN_ID}{server.config.name}/"
+        own = {tool for number, tool in self._running.items() if number.startswith(begin)}
+        own |= {
+            tool
+            for number, (tool, left_at) in self._left.items()
+            if number.startswith(begin) and now < left_at + _AT_WORK_S
+        }
+        if not server.is_gone or not own:
+            return False
+        self._barred.update(own)
+        self._left.clear()
+        note(f"a call ahead of time may have ended the server; not called ahead any more: {', '.join(sorted(own))}")
+        tool = qualified(server.config.name, str(message["params"].get("name")))
+        return self._tools.rule_of(tool).effect is not Effect.WRITE
+
     def is_own_progress(self, message: Message) -> bool:
         """Whether a notification tells the progress of a call ahead of time."""
-        token = str((message.get("params") or {}).get("progressToken"))
+        params = message.get("params")
+        token = str(params.get("progressToken")) if isinstance(params, dict) else ""
         if not token.startswith(OWN_ID):
             return False
         if token in self._running:
@@ -246,6 +280,7 @@ class Ahead:
         arguments = params.get("arguments") or {}
         tool = self._add(server, params["name"])
         self._served_by(server).check(params["name"])
+        self._tools.doubt(tool, touches_all=self._names.is_doubtful(server.config.name, params["name"]))
         meta = params.get("_meta") or {}
         self._meta[server.config.name] = meta
         is_told = "progressToken" in meta and tool in self._with_progress
@@ -284,12 +319,15 @@ class Ahead:
         return self._served_by(server).add(name, ahead, ahead=may_be_ahead)
 
     async def _call_ahead(self, server: Server, tool: str, name: str, arguments: Mapping[str, Any]) -> Any:
+        if tool in self._barred:  # since it was predicted
+            raise RpcError({"message": f"{tool} is not called ahead of time any more"})
         number = server.new_id()
         params: dict[str, Any] = {"name": name, "arguments": dict(arguments)}
         if meta := self._meta.get(server.config.name):
             params["_meta"] = {**meta, "progressToken": number} if "progressToken" in meta else meta
         self._running[number] = tool
         request = {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
+        ends = server.num_ends
         try:
             answer = Answer.of(*await server.answer(request))
             self._weigh(answer)
@@ -297,13 +335,21 @@ class Ahead:
                 raise RpcError({"message": f"{tool} asks the client, and is not called ahead of time any more"})
             return answer
         except asyncio.CancelledError:
+            self._left = {**dict(list(self._left.items())[-_MOST_LEFT:]), number: (tool, time.monotonic())}
             cancelled = {"requestId": number, "reason": "not needed any more"}
             notification = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": cancelled}
             server.send(notification)
             raise
         finally:
+            if server.num_ends > ends:  # maybe because of this call
+                self._barred.add(tool)
             del self._running[number]
             self._spoiled.discard(number)
+
+
+def _has_name(tool: Any) -> bool:
+    """Whether what a server has listed can be called."""
+    return isinstance(tool, dict) and isinstance(tool.get("name"), str)
 
 
 def _write_event(file: JsonLines, session: str, event: TraceEvent) -> None:

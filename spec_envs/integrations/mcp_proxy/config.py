@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import re
 import shlex
 import tomllib
@@ -36,6 +37,10 @@ class ServerConfig:
         cwd: The folder in which the command runs.
         url: The address of a server by streamable HTTP, in place of a command.
         headers: With ``url``: headers of all requests.
+
+    Raises:
+        InvalidConfiguration: A value is of another type, there is not exactly one of ``command`` and ``url``, or
+            something is given that only the other one has; the message names the setting.
     """
 
     name: str
@@ -44,6 +49,31 @@ class ServerConfig:
     cwd: str | None = None
     url: str | None = None
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or ":" in self.name or not self.name:
+            raise InvalidConfiguration(
+                f"the name of a server must not be empty or hold a colon, and this is {self.name!r:.80}"
+            )
+        if isinstance(self.command, str) or not _are_texts(self.command):
+            raise InvalidConfiguration(
+                f"command must be a program and its arguments, as texts, not {self.command!r:.80}"
+            )
+        if bool(self.command) == (self.url is not None):
+            raise InvalidConfiguration(
+                f"it needs either a command or a url, and has {'both' * bool(self.command) or 'neither'}"
+            )
+        if self.url is not None and not (isinstance(self.url, str) and re.match(r"https?://[^/\s]", self.url)):
+            raise InvalidConfiguration(f"url must begin with http:// or https:// and a host, not {self.url!r:.80}")
+        if self.cwd is not None and not isinstance(self.cwd, str):
+            raise InvalidConfiguration(f"cwd must be the path of a folder, as a text, not {self.cwd!r:.80}")
+        for name in ("env", "headers"):
+            _check_texts(name, getattr(self, name))
+        foreign = ("headers",) if self.command else ("env", "cwd")
+        for name in foreign:
+            if getattr(self, name):
+                kind = "a url" if self.command else "a command"
+                raise InvalidConfiguration(f"{name} is only for a server that has {kind}")
 
     @property
     def identity(self) -> str:
@@ -109,16 +139,12 @@ def read_config(path: Path) -> dict[str, Any]:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidConfiguration(f"{path} is not TOML: {error}") from None
-    if unknown := set(data) - {"servers", "tools", "limits", "trust_annotations"}:
-        raise InvalidConfiguration(
-            f"{path}: {', '.join(sorted(unknown))} is unknown; known are [servers.NAME], [tools.NAME], [limits] and "
-            "trust_annotations"
-        )
     try:
+        _check_known(data, {"servers", "tools", "limits", "trust_annotations"}, "the file")
         found: dict[str, Any] = {
             "servers": [_server(name, each) for name, each in _tables(data, "servers").items()],
             "rules": {name: _rule(name, each) for name, each in _tables(data, "tools").items()},
-            "limits": _made(ToolLimits, data.get("limits", {}), "limits", quiet_s=_QUIET_S),
+            "limits": _limits(data.get("limits", {})),
         }
     except InvalidConfiguration as error:
         raise InvalidConfiguration(f"{path}: {error}") from None
@@ -136,39 +162,86 @@ def _tables(data: Mapping[str, Any], name: str) -> Mapping[str, Mapping[str, Any
     return tables
 
 
-def _server(name: str, given: Mapping[str, Any]) -> ServerConfig:
-    if ":" in name or not name:
-        raise InvalidConfiguration(f"servers: a name must not be empty or hold a colon, and this is {name!r}")
-    given = dict(given)
-    command = given.pop("command", ())
-    words = shlex.split(command) if isinstance(command, str) and "args" not in given else command
-    words = [words, *given.pop("args", ())] if isinstance(words, str) else list(words)
-    if bool(words) == ("url" in given) or not all(isinstance(word, str) for word in words):
-        raise InvalidConfiguration(f"servers.{name} needs either a command or a url")
-    made: ServerConfig = _made(ServerConfig, {"name": name, "command": tuple(words), **given}, f"servers.{name}")
+def _limits(given: Any) -> ToolLimits:
+    _check_known(given, _names_of(ToolLimits), "limits")
+    made: ToolLimits = _made(ToolLimits, {"quiet_s": _QUIET_S, **given}, "limits")
     return made
+
+
+def _server(name: str, given: Mapping[str, Any]) -> ServerConfig:
+    where = f"servers.{name}"
+    _check_known(given, {*_names_of(ServerConfig), "args"} - {"name"}, where)
+    given = dict(given)
+    command, more = given.pop("command", ()), given.pop("args", [])
+    if not isinstance(command, str | list | tuple):
+        raise InvalidConfiguration(f"{where}: command must be a program and its arguments, not {command!r:.80}")
+    if not isinstance(more, list):
+        raise InvalidConfiguration(f"{where}: args must be a list of texts, not {more!r:.80}")
+    if isinstance(command, str) and not more:
+        try:
+            command = shlex.split(command)
+        except ValueError as error:
+            raise InvalidConfiguration(f"{where}: command cannot be split into words: {error} in {command!r}") from None
+    words = [command] if isinstance(command, str) else command
+    made: ServerConfig = _made(ServerConfig, {"name": name, "command": (*words, *more), **given}, where)
+    return made
+
+
+#: What a file says of the quota of a tool, where ``ToolRule`` has ``metered``.
+_QUOTA = ("max_inflight", "max_calls", "per_s")
 
 
 def _rule(name: str, given: Mapping[str, Any]) -> ToolRule:
+    where = f"tools.{name}"
+    _check_known(given, {*_names_of(ToolRule), *_QUOTA} - {"metered"}, where)
     given = dict(given)
     effects = {effect.value: effect for effect in Effect}
     effect = given.pop("effect", Effect.WRITE.value)
-    if effect not in effects:
-        raise InvalidConfiguration(f"tools.{name}: effect must be one of {', '.join(effects)}, not {effect!r}")
-    quota = {key: given.pop(key) for key in ("max_inflight", "max_calls", "per_s") if key in given}
-    metered = _made(HandlerLimit, quota, f"tools.{name}") if quota else None
-    if isinstance(given.get("touches"), list):
-        given["touches"] = frozenset(given["touches"])
-    made: ToolRule = _made(ToolRule, {"effect": effects[effect], "metered": metered, **given}, f"tools.{name}")
+    if not isinstance(effect, str) or effect not in effects:
+        raise InvalidConfiguration(f"{where}: effect must be one of {', '.join(effects)}, not {effect!r:.80}")
+    quota = {key: given.pop(key) for key in _QUOTA if key in given}
+    metered = _made(HandlerLimit, quota, where) if quota else None
+    touches = given.get("touches")
+    if isinstance(touches, list) and _are_texts(touches):
+        given["touches"] = frozenset(touches)
+    made: ToolRule = _made(ToolRule, {"effect": effects[effect], "metered": metered, **given}, where)
     return made
 
 
-def _made(kind: Any, given: Any, where: str, **defaults: Any) -> Any:
-    known = {field.name for field in dataclasses.fields(kind)}
-    if not isinstance(given, Mapping) or (unknown := set(given) - known):
-        strange = ", ".join(sorted(unknown)) if isinstance(given, Mapping) else repr(given)
-        raise InvalidConfiguration(f"{where}: {strange} is unknown; known are {', '.join(sorted(known))}")
+def _made(kind: Any, given: Mapping[str, Any], where: str) -> Any:
     try:
-        return kind(**{**defaults, **given})
+        return kind(**given)
     except InvalidConfiguration as error:
         raise InvalidConfiguration(f"{where}: {error}") from None
+
+
+#: What other programs call the settings of a server.
+_ALSO = {"cmd": "command", "exec": "command", "arguments": "args", "environment": "env", "dir": "cwd", "uri": "url"}
+
+
+def _names_of(kind: Any) -> set[str]:
+    return {field.name for field in dataclasses.fields(kind)}
+
+
+def _check_known(given: Any, known: set[str], where: str) -> None:
+    """Refuse what is no table, or has a key that is not ``known``."""
+    if not isinstance(given, Mapping):
+        raise InvalidConfiguration(f"[{where}] must be a table, not {given!r:.80}")
+    for key in given:
+        if key not in known:
+            meant = [_ALSO[key]] if _ALSO.get(key) in known else difflib.get_close_matches(key, known, 1)
+            hint = f" (did you mean {meant[0]}?)" if meant else ""
+            raise InvalidConfiguration(f"{where}: {key} is unknown; known are {', '.join(sorted(known))}{hint}")
+
+
+def _are_texts(values: Any) -> bool:
+    return isinstance(values, Sequence) and all(isinstance(each, str) for each in values)
+
+
+def _check_texts(name: str, table: Any) -> None:
+    """Refuse what is no table of texts."""
+    if not isinstance(table, Mapping):
+        raise InvalidConfiguration(f"{name} must be a table of texts, not {table!r:.80}")
+    for key, value in table.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise InvalidConfiguration(f'{name}.{key} must be a text, such as "{value}", not {value!r:.80}')

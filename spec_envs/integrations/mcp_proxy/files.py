@@ -63,11 +63,16 @@ class Recorder:
         self._session = uuid.uuid4().hex[:8]
         self._append("proxy", {"servers": self._servers})
 
-    def _append(self, source: str, message: Message) -> None:
-        self._file.append({"at": time.time(), "session": self._session, "from": source, "message": message})
+    def _append(self, source: str, message: Message, *, ready: bool = False) -> None:
+        entry = {"at": time.time(), "session": self._session, "from": source, "message": message}
+        self._file.append({**entry, "ready": True} if ready else entry)
 
-    def record(self, source: str, message: Message) -> None:
-        """Record a message of the client, or of a server, unless it belongs to a call of a private tool."""
+    def record(self, source: str, message: Message, *, ready: bool = False) -> None:
+        """Record a message of the client, or of a server, unless it belongs to a call of a private tool.
+
+        An answer is ``ready`` if it was there, or under way, when the client asked: then the time that the client has
+        waited is not that of the tool.
+        """
         if not message:
             return
         number, params = json.dumps(message.get("id")), message.get("params")
@@ -78,7 +83,7 @@ class Recorder:
         elif source == "server" and "method" not in message and number in self._private:
             self._private.discard(number)
             return
-        self._append(source, message)
+        self._append(source, message, ready=ready)
 
     def close(self) -> None:
         """End the record."""

@@ -53,8 +53,8 @@ class _Traffic:
         self._others: list[str] = []  # calls of tools without the hint, in order
         self._servers: dict[str, list[str]] = {}  # behind the proxy, by session
 
-    def read(self, at: float, session: str, source: str, message: dict[str, Any]) -> None:
-        """Read one message."""
+    def read(self, at: float, session: str, source: str, message: dict[str, Any], ready: bool) -> None:
+        """Read one message; an answer may have been ``ready`` when the client asked."""
         place = session, json.dumps(message.get("id"))
         if source == "proxy":
             self._servers[session] = list(message["servers"])
@@ -69,7 +69,8 @@ class _Traffic:
                         seen = self._of(self._named(session, tool["name"]))
                         seen.hint = changes_nothing(tool.get("annotations"))
             elif request["method"] == "tools/call" and isinstance(params := request.get("params"), dict):
-                self._called(self._named(session, params.get("name")), params, at - begun, result)
+                seconds = None if ready else at - begun  # for how long the client waited is not what the tool takes
+                self._called(self._named(session, params.get("name")), params, seconds, result)
 
     def _named(self, session: str, tool: Any) -> str:
         """The name of a tool in rules, from the name by which the client calls it."""
@@ -79,10 +80,11 @@ class _Traffic:
     def _of(self, tool: str) -> _Seen:
         return self.tools.setdefault(tool, _Seen())
 
-    def _called(self, name: str, params: dict[str, Any], seconds: float, result: Any) -> None:
+    def _called(self, name: str, params: dict[str, Any], seconds: float | None, result: Any) -> None:
         tool = self._of(name)
         tool.calls += 1
-        tool.seconds.append(seconds)
+        if seconds is not None:
+            tool.seconds.append(seconds)
         if not isinstance(result, dict) or result.get("isError"):
             tool.failed += 1
             return
@@ -155,13 +157,14 @@ def _effect(name: str, tool: _Seen) -> tuple[str | None, str]:
     return None, f"The server gives no hint that it only reads. {seen.capitalize()}"
 
 
-def _messages(file: Path) -> Iterable[tuple[float, str, str, dict[str, Any]]]:
-    """The time of each message, its session, who has sent it, and the message."""
+def _messages(file: Path) -> Iterable[tuple[float, str, str, dict[str, Any], bool]]:
+    """The time of each message, its session, who has sent it, the message, and whether it was ready when asked for."""
     with file.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 entry = json.loads(line)
-                yield float(entry["at"]), entry.get("session", ""), str(entry["from"]), dict(entry["message"])
+                source, message = str(entry["from"]), dict(entry["message"])
+                yield float(entry["at"]), entry.get("session", ""), source, message, entry.get("ready") is True
             except (ValueError, KeyError, TypeError) as error:
                 if not line.endswith("\n") and number > 1:
                     return  # the proxy was killed, or the disk was full

@@ -58,6 +58,13 @@ def note(text: str) -> None:
             print(f"spec-envs mcp-proxy: {text[:_MAX_NOTE]}", file=sys.stderr, flush=True)  # noqa: T201
 
 
+def cause(error: BaseException) -> str:
+    """The text of what was raised first, without the groups that task groups make of it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) or repr(error)
+
+
 def _has_room(stream: Any) -> bool:
     try:
         return bool(select.select([], [stream], [], 0)[1])

@@ -28,7 +28,7 @@ from spec_envs.conversation import Conversation, ToolCall, ToolResult
 from spec_envs.integrations.mcp_proxy.config import ProxyConfig
 from spec_envs.integrations.mcp_proxy.lines import note
 from spec_envs.whole_files import write_whole
-from spec_envs.wrappers.tools import ToolStatistics
+from spec_envs.wrappers.tools import ToolEstimates, ToolStatistics
 
 _VERSION = 1
 #: The most that is kept: contexts of calls, seconds of a tool's calls, sequences for people, characters of a file.
@@ -37,6 +37,8 @@ _MAX_CONTEXTS, _MAX_SECONDS, _MAX_SEQUENCES, _MAX_FILE = 5_000, 500, 20, 16_000_
 _MAX_LESSONS = 64
 _COUNTS = ("calls", "hits", "shared", "saved_s", "started", "failed")
 _SAVE_EVERY = 25  # calls
+#: So many calls at once get servers of which nothing is known: many of them answer one at a time.
+_AT_FIRST = 2
 #: Lessons wait until the client has made no call for this long.
 _QUIET_S = 0.05
 
@@ -68,6 +70,11 @@ class Figures:
     def add_call(self, tool: str, seconds: float, *, ahead: bool) -> None:
         """Note how long the client waited for a call."""
         self._extend(tool, "ready_s" if ahead else "called_s", [round(seconds, 6)])
+
+    @property
+    def has_any(self) -> bool:
+        """Whether there was a call."""
+        return bool(self.tools) or any(self.counts.values())
 
     def add(self, other: Figures) -> None:
         """Add the figures of later calls."""
@@ -137,13 +144,18 @@ class Memory:
         self._new = Figures()
         self._lessons: deque[tuple[Call, Any]] = deque(maxlen=_MAX_LESSONS + _SAVE_EVERY)
         self._seen = _version(self.file)  # the file that holds what else was learned here
-        self._learn_from(_read(self.file))
+        #: What is known of the servers, and of how long the client thinks.
+        self.estimates = ToolEstimates(_AT_FIRST)
+        before = _read(self.file)
+        if self._learn_from(before) and before is not None and "estimates" in before:
+            self._estimate_from(before["estimates"])
         #: Guesses calls; learns by ``teach`` alone.
         self.guesser = _Guesses(UnionGuesser([self._ngrams, self._patterns]))
         self._teacher = concurrent.futures.ThreadPoolExecutor(1, "mcp-proxy-lessons")
         self._waiting: deque[Lesson] = deque()
         self._is_learning = False
         self._unsaved = 0
+        self._problems: list[str] | None = None  # with the names in the rules; None: no server has listed its tools
         self._last_call = time.monotonic()
 
     def _learn_from(self, data: Mapping[str, Any] | None) -> bool:
@@ -158,6 +170,16 @@ class Memory:
             return False
         self._ngrams, self._patterns = ngrams, patterns
         return True
+
+    def _estimate_from(self, held: Any) -> None:
+        """Take over what earlier proxies have found out about the servers."""
+        estimates = ToolEstimates(_AT_FIRST)
+        try:
+            estimates.restore(held)
+        except Exception as error:  # anybody may have changed the file
+            note(f"{self.file}: the estimates cannot be read, and are made anew: {error!r}")
+        else:
+            self.estimates = estimates
 
     def _join(self, data: Mapping[str, Any]) -> None:
         """Learn what another proxy of the same servers has written, and then the lessons that are not in its file."""
@@ -222,10 +244,20 @@ class Memory:
                 self._new.counts[name] += getattr(statistics, name)
             self._new.held_back.update(statistics.held_back)
 
+    def tell_problems(self, problems: list[str]) -> None:
+        """Note what is wrong with the names in the rules, each time that there is something new, and keep it."""
+        for problem in problems:
+            if problem not in (self._problems or ()):
+                note(problem)
+        self._problems = problems
+
     def close(self) -> None:
         """Finish the lessons, and write the file."""
         self._teacher.shutdown()
-        self.save()
+        if (
+            self._new.has_any or self._lessons or self._problems or self.file.exists()
+        ):  # a proxy that served nobody leaves no file
+            self.save()
 
     def save(self) -> None:
         """Write the file. A failure is noted, and the proxy goes on.
@@ -241,6 +273,7 @@ class Memory:
             "version": _VERSION,
             "servers": [{"name": each.name, "server": each.identity} for each in self._config.servers],
             "updated": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "problems": before.get("problems", []) if self._problems is None else self._problems,
             "figures": figures.to_json(),
         }
         if self._config.learns:
@@ -248,8 +281,9 @@ class Memory:
                 self._join(before)
             calls, patterns = self._ngrams.to_json(), self._patterns.to_json()
             data |= {"sequences": list(_sequences(calls)), "calls": calls, "patterns": patterns}
+            data |= {"estimates": self.estimates.as_dict()}
         else:
-            data |= {name: before[name] for name in ("sequences", "calls", "patterns") if name in before}
+            data |= {name: before[name] for name in ("sequences", "estimates", "calls", "patterns") if name in before}
         try:
             write_whole(self.file, _bounded(data), private=True)
             self._seen = _version(self.file)

@@ -32,6 +32,7 @@ def _server(file: Path) -> dict[str, Any] | None:
             **counts,
             "hit_rate": counts["hits"] / counts["calls"] if counts["calls"] else 0.0,
             "in_vain": counts["started"] - counts["hits"],
+            "problems": [str(each) for each in data.get("problems", [])],
             "held_back": dict(figures.held_back),
             "tools": [_tool(name, lists) for name, lists in sorted(figures.tools.items())],
             "sequences": [each for each in data.get("sequences", []) if _is_sequence(each)],
@@ -52,7 +53,7 @@ def _tool(name: str, lists: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     called, ready = lists["called_s"], lists["ready_s"]
     return {
         "tool": name,
-        "calls": len(called),
+        "called": len(called),
         "called_p50_ms": _at(called, 50),
         "called_p95_ms": _at(called, 95),
         "ready": len(ready),

@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
+import socket
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.extras import needed
 from spec_envs.integrations.mcp_proxy.channels import StandardStreams, Streams
 from spec_envs.integrations.mcp_proxy.config import ProxyConfig
-from spec_envs.integrations.mcp_proxy.lines import note
+from spec_envs.integrations.mcp_proxy.lines import cause, note
 from spec_envs.integrations.mcp_proxy.memory import Memory
 from spec_envs.integrations.mcp_proxy.session import Session
 
 #: A client by HTTP that has sent no request for this long counts as gone, in seconds.
 _IDLE_S = 1800.0
+
+
+class _Notes(logging.Handler):
+    """What the ``mcp`` package logs, as notes of one line: it logs each failure of a connection with its traceback."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note what is logged."""
+        error = record.exc_info[1] if record.exc_info else None
+        note(f"mcp: {record.getMessage()}{'' if error is None else f': {cause(error)}'}")
+
+
+def _log_as_notes() -> None:
+    logger = logging.getLogger("mcp")
+    logger.handlers, logger.propagate = [_Notes(logging.WARNING)], False
 
 
 def serve_stdio(config: ProxyConfig) -> None:
@@ -26,6 +43,7 @@ def serve_stdio(config: ProxyConfig) -> None:
     Raises:
         InvalidConfiguration: A server cannot be started.
     """
+    _log_as_notes()
     memory = Memory(config)
 
     async def serve() -> None:
@@ -53,6 +71,7 @@ def serve_http(config: ProxyConfig, host: str, port: int) -> None:
 
     Raises:
         DependencyNotInstalled: The extra ``mcp`` is missing, or too old.
+        InvalidConfiguration: Nobody can listen at this host and port.
     """
     with needed("`spec-envs mcp-proxy --http`", "mcp"):
         import uvicorn
@@ -60,6 +79,11 @@ def serve_http(config: ProxyConfig, host: str, port: int) -> None:
         from starlette.applications import Starlette
         from starlette.routing import Route
 
+    _log_as_notes()
+    try:
+        listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise InvalidConfiguration(f"cannot serve at {host}:{port}: {error}; give another --http or --host") from None
     memory = Memory(config)
     door = Door(config, memory, host, port)
 
@@ -71,7 +95,7 @@ def serve_http(config: ProxyConfig, host: str, port: int) -> None:
         memory.close()  # here, since a signal may end the process after uvicorn's shutdown
 
     app = Starlette(routes=[Route("/mcp", endpoint=door)], lifespan=lifespan)
-    uvicorn.run(app, host=host, port=port, log_level="warning")
+    uvicorn.Server(uvicorn.Config(app, host=host, port=port, log_level="warning")).run(sockets=[listening])
 
 
 class Door:

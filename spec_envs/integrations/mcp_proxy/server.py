@@ -9,11 +9,14 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Any
 
+from gymnasium.error import DependencyNotInstalled
+
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.integrations.mcp_proxy.channels import Channel, Streams, nothing
 from spec_envs.integrations.mcp_proxy.children import Child
 from spec_envs.integrations.mcp_proxy.config import ServerConfig
 from spec_envs.integrations.mcp_proxy.flow import MUCH
-from spec_envs.integrations.mcp_proxy.lines import Message, Receive, encoded, note
+from spec_envs.integrations.mcp_proxy.lines import Message, Receive, cause, encoded, note
 
 #: A server that ends more often than this is left alone.
 _MAX_STARTS, _PER_S = 5, 60.0
@@ -64,7 +67,10 @@ class Server:
         self._unsent: list[tuple[Message, bytes | None]] = []  # while the server is started again
         self._unsent_bytes = 0
         self._closing = False
+        self._failure: str | None = None  # why the server could not be started the last time
         self._number = 0
+        #: How often the server has ended.
+        self.num_ends = 0
 
     async def start(self) -> None:
         """Connect to the server; ``InvalidConfiguration`` if the server cannot be reached."""
@@ -88,10 +94,15 @@ class Server:
                 self._ended(channel)
         except Exception as error:
             if connected.done():
-                note(f"the connection to {self.config.name!r} has failed: {error!r}")
-                self._ended(connected.result())
+                self._ended(connected.result(), f": {cause(error)}")
             else:
-                connected.set_exception(error)
+                connected.set_exception(self._unreachable(error))
+
+    def _unreachable(self, error: Exception) -> Exception:
+        """``error``, which was raised where the connection was opened, as the user is to see it."""
+        if isinstance(error, InvalidConfiguration | DependencyNotInstalled):
+            return error
+        return InvalidConfiguration(f"the server {self.config.name!r} cannot be reached: {cause(error)}")
 
     def _connection(self) -> contextlib.AbstractAsyncContextManager[Channel]:
         config = self.config
@@ -125,21 +136,25 @@ class Server:
                 return  # of a call ahead of time that was given up
         self._receive(message, line)
 
-    def _ended(self, channel: Channel) -> None:
+    def _ended(self, channel: Channel, why: str = "") -> None:
         """The server is gone: requests that wait for an answer get an error."""
+        self.num_ends += 1
         if self._channel is channel:
             self._channel = None
         if self._newest is channel:
             self._newest = None
         self._on_flow()
+        gone = f"{self._gone}{why}"
         if not self._closing:
-            note(self._gone)
+            note(gone)
         unsent = [message.get("id") for message, _ in self._unsent]
         for number in [each for each in self._answers if each not in unsent]:
-            self._fail(number, self._gone)
+            self._fail(number, gone)
 
     @property
     def _gone(self) -> str:
+        if self.config.url is not None:
+            return f"the connection to the server {self.config.name!r} at {self.config.url} has ended"
         return f"the server {self.config.name!r} has ended"
 
     def _fail(self, number: Any, why: str) -> None:
@@ -221,6 +236,11 @@ class Server:
             self.leave(message["id"])
 
     @property
+    def is_gone(self) -> bool:
+        """Whether there is no connection to the server."""
+        return self._channel is None
+
+    @property
     def is_asked(self) -> bool:
         """Whether a request of the client is under way."""
         return not all(map(_is_own, self._answers))
@@ -234,16 +254,16 @@ class Server:
         """Start the server, and send the messages that wait for it; if it cannot be started, requests get an error."""
         now = time.monotonic()
         self._starts = [each for each in self._starts if each > now - _PER_S]
-        why = self._gone
+        why = self._failure or self._gone
         try:
             if not self._closing and len(self._starts) < _MAX_STARTS:
                 channel = await self._connect()
                 note(f"the server {self.config.name!r} was started again")
                 await self._greet_again(channel)
-                self._channel = channel
+                self._channel, self._failure = channel, None
                 self._started_again()
         except Exception as error:  # transports raise all kinds
-            why = str(error)
+            why = self._failure = cause(error)
         unsent, self._unsent, self._restart = self._unsent, [], None
         self._unsent_bytes = 0
         for message, line in unsent:

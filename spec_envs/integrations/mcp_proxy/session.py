@@ -12,6 +12,7 @@ import functools
 from collections.abc import Callable, Coroutine, Hashable, Iterator
 from typing import Any
 
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.integrations.mcp_proxy.ahead import Ahead, ClientCall
 from spec_envs.integrations.mcp_proxy.channels import Channel
 from spec_envs.integrations.mcp_proxy.config import ProxyConfig
@@ -57,9 +58,9 @@ class Session:
         self.is_over = False
 
     async def run(self) -> None:
-        """Serve the client until it is gone; ``InvalidConfiguration`` if a server cannot be started."""
+        """Serve the client until it is gone; ``InvalidConfiguration`` if no server can be started."""
         try:
-            await asyncio.gather(*(server.start() for server in self._servers.values()))
+            await self._start()
             async with self._ahead:
                 await self._client.read(self._from_client)
                 self.is_over = True
@@ -71,6 +72,16 @@ class Session:
             for file in (self._recorder, self._trace):
                 if file is not None:
                     file.close()
+
+    async def _start(self) -> None:
+        """Start the servers. One of several that cannot be started is tried again when the client greets it."""
+        servers = list(self._servers.values())
+        outcomes = await asyncio.gather(*(server.start() for server in servers), return_exceptions=True)
+        failures = [outcome for outcome in outcomes if outcome is not None]
+        if len(failures) == len(servers) or any(not isinstance(each, InvalidConfiguration) for each in failures):
+            raise failures[0]
+        for failure in failures:
+            note(f"{failure}; the other servers go on")
 
     async def _finish(self) -> None:
         """The client is gone: nobody waits for its calls."""
@@ -87,21 +98,21 @@ class Session:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _to_client(self, message: Message, line: bytes | None) -> None:
+    def _to_client(self, message: Message, line: bytes | None, *, ready: bool = False) -> None:
         try:
             self._client.send(message, line)
         except OSError:
             pass  # the reader sees that the client is gone
         except ValueError as error:
             note(f"a message cannot be sent to the client: {error!r}")
-        self._note("server", message)
+        self._note("server", message, ready=ready)
 
     def _answer(self, number: Any, outcome: Message) -> None:
         self._to_client({"jsonrpc": "2.0", "id": number, **outcome}, None)
 
-    def _note(self, source: str, message: Message) -> None:
+    def _note(self, source: str, message: Message, *, ready: bool = False) -> None:
         if self._recorder is not None:
-            self._recorder.record(source, message)
+            self._recorder.record(source, message, ready=ready)
 
     # -- from the client -----------------------------------------------------------------------------------------
 
@@ -174,10 +185,28 @@ class Session:
     def _execute(self, server: Server, own: Message, line: bytes | None, call: ClientCall | None) -> None:
         """Have the server answer a call."""
         self._calls[own["id"]] = functools.partial(self._give_up, server, own["id"], call)
-        server.ask(own, line, functools.partial(self._answered, call))
+        server.ask(own, line, functools.partial(self._answered_or_ended, server, own, line, call))
         if call is not None:
             with self._unharmed():
                 call.sent()
+
+    def _answered_or_ended(
+        self,
+        server: Server,
+        own: Message,
+        own_line: bytes | None,
+        call: ClientCall | None,
+        answer: Message,
+        line: bytes | None,
+    ) -> None:
+        """The server has answered a call, or has ended. If a call ahead of time may be why, the call is made anew."""
+        is_harmed = False
+        with self._unharmed():
+            is_harmed = "error" in answer and server.is_gone and self._ahead.has_harmed(server, own)
+        if is_harmed:
+            server.ask(own, own_line, functools.partial(self._answered, call))
+        else:
+            self._answered(call, answer, line)
 
     def _answered(self, call: ClientCall | None, answer: Message, line: bytes | None) -> None:
         self._to_client(answer, line)
@@ -219,7 +248,7 @@ class Session:
         if found is None:
             execute(None)
             return
-        self._to_client(*found)
+        self._to_client(*found, ready=True)
         with self._unharmed():
             call.got(answer)
 

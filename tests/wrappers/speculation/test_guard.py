@@ -179,6 +179,59 @@ def test_the_figure_is_what_was_saved() -> None:
     assert inside >= 88  # of 100, for 95 % intervals
 
 
+@pytest.mark.parametrize("hits", [0.0, 0.5])
+@pytest.mark.parametrize("spread", [0.05, 0.4, 0.6])
+@pytest.mark.parametrize(("num_plain", "num_ahead"), [(4, 6), (4, 60), (60, 6), (300, 7), (8, 8), (100, 100)])
+def test_the_interval_holds_for_few_and_for_many_cycles(
+    num_plain: int, num_ahead: int, spread: float, hits: float
+) -> None:
+    draw = random.Random(f"{num_plain} {num_ahead} {spread} {hits}")
+    ratio = 1.2 - 1.1 * hits  # of the mean times, ahead and plainly; a hit takes 0.1, a miss 1.2
+    true = (1 - ratio) * num_ahead / (num_plain + num_ahead)
+    inside = 0
+    for _ in range(400):
+        controls = Controls()
+        for _ in range(num_plain):
+            controls.add(cycle(0.01 * draw.lognormvariate(0, spread)))
+        for _ in range(num_ahead):
+            of_kind = 0.1 if draw.random() < hits else 1.2
+            controls.add(cycle(0.01 * of_kind * draw.lognormvariate(0, spread), ahead=True))
+        figure = controls.figure()
+        assert figure is not None and figure.ahead_cycles == num_ahead and figure.control_cycles == num_plain
+        inside += figure.low <= true <= figure.high
+    assert figure.low < figure.saved < figure.high and inside >= 0.9 * 400
+
+
+@pytest.mark.parametrize(("num_plain", "num_ahead"), [(3, 100), (100, 5), (294, 2), (7, 3), (0, 0), (0, 9)])
+def test_too_few_cycles_of_a_kind_say_nothing(num_plain: int, num_ahead: int) -> None:
+    controls = Controls()
+    for n in range(num_plain):
+        controls.add(cycle(0.01 + 1e-5 * n))
+    for n in range(num_ahead):
+        controls.add(cycle(0.06 + 1e-5 * n, ahead=True))
+    assert controls.figure() is None
+
+
+def test_what_is_left_over_of_another_kind_counts_with_it() -> None:
+    controls = Controls()
+    for n in range(20):
+        controls.add(cycle(0.01 + 1e-4 * (n % 3)))
+        controls.add(cycle(0.01 + 1e-4 * (n % 3), ahead=True))
+        controls.add(cycle(0.002 + 2e-3 * (n % 2), settled=False))
+    figure = controls.figure()
+    assert figure is not None and figure.cycles == 60 and figure.ahead_cycles == figure.control_cycles == 20
+    assert figure.saved == pytest.approx(0.7 / 3, abs=0.01) and figure.low < figure.saved < figure.high
+
+
+def test_without_any_cycle_ahead_nothing_is_saved_or_lost() -> None:
+    controls = Controls()
+    controls.add(cycle(0.5, settled=False))  # the first one
+    for n in range(20):
+        controls.add(cycle(0.01 + 1e-4 * n))
+    figure = controls.figure()
+    assert figure is not None and figure.saved == figure.low == figure.high == figure.ahead_cycles == 0
+
+
 def test_slower_is_called_slower() -> None:
     controls = Controls()
     for n in range(50):

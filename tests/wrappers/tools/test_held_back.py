@@ -11,7 +11,7 @@ import pytest
 from spec_envs import Effect, Guess
 from spec_envs.conversation import ToolCall
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.handling import Usage
+from spec_envs.usage import Usage
 from spec_envs.wrappers import HandlerLimit, SpeculativeTools
 from spec_envs.wrappers.tools import Port, ToolLimits, ToolRule, ToolStatistics
 from spec_envs.wrappers.tools._mcp_results import ServerTools
@@ -293,6 +293,56 @@ def test_a_tool_that_works_again_is_called_ahead_again():
     run(main)
 
 
+class Recovers:
+    """A tool that fails for a while, and the calls of it."""
+
+    def __init__(self, until_s: float) -> None:
+        self.until_s, self.times = until_s, list[float]()
+
+    async def __call__(self, **arguments):
+        now = asyncio.get_running_loop().time()
+        self.times.append(now)
+        await asyncio.sleep(1)
+        if now < self.until_s:
+            raise RuntimeError("down")
+        return {"at": now}
+
+
+#: For how long the tool fails, and the time to live.
+OUTAGES = [(0, 60), (20, 10), (60, 10), (100, 10), (100, 30), (100, 60), (300, 60), (300, 300), (1000, 100), (30, 1)]
+
+
+@pytest.mark.parametrize(("until_s", "ttl_s"), OUTAGES)
+@pytest.mark.parametrize("same", [True, False], ids=["same call", "other arguments"])
+def test_a_tool_that_was_down_is_tried_again_ahead_of_time_without_a_call_of_the_agent(until_s, ttl_s, same):
+    """The agent itself calls another tool meanwhile, so that nothing tells that the first one works again."""
+
+    async def main():
+        class Next:
+            def __init__(self):
+                self.number = 0
+
+            async def guess(self, call, k):
+                self.number += 1
+                return [guess("down", a=0 if same else self.number)]
+
+        limits = ToolLimits(ttl_s=ttl_s)
+        async with SpeculativeTools({"down": READ, "other": READ}, Next(), limits=limits) as tools:
+            tool = Recovers(until_s)
+            tools.add("down", tool)
+            tools.add("other", counting()[0])
+            for _ in range(int((until_s + 2 * ttl_s) / 4) + 3):
+                async with tools.run():
+                    await asyncio.sleep(2)
+                    await tools.call("other", {})
+                    await asyncio.sleep(1)
+            failed = [at for at in tool.times if at < until_s]
+            assert len(failed) <= 5 + 2 * until_s / ttl_s  # a prediction may come before the failure is known
+            assert len(tool.times) > len(failed)  # it was tried once more, and works
+
+    run(main)
+
+
 # -- the other reasons -------------------------------------------------------------------------------------------------
 
 
@@ -500,5 +550,36 @@ def test_a_run_without_the_context_that_a_tool_needs_is_told_of_once(needs, effe
                         assert await tools.call("mine", {}, by_the_framework) == "mine"
             (warning,) = caught
             assert "tools.run(message, context=...)" in str(warning.message) and "mine" in str(warning.message)
+
+    run(main)
+
+
+def test_a_draw_that_hangs_gives_its_slot_back_once_nobody_may_use_its_result():
+    async def main():
+        async def tool(a):
+            await asyncio.sleep(1e6 if a == 0 else 0.1)
+            return a
+
+        class InTurn:
+            async def guess(self, call, k):
+                return [guess("s:read", a=sum(isinstance(event, ToolCall) for event in call.query.events))]
+
+        limits = ToolLimits(max_inflight=1, max_depth=1, ttl_s=5.0)
+        async with SpeculativeTools({"s:read": Effect.SAMPLE}, InTurn(), limits=limits) as tools:
+            tools.add("s:read", tool)
+            async with tools.run():
+                await asyncio.sleep(1.0)
+                await tools.call("s:read", {"a": 9})  # and not 0, which hangs
+                await asyncio.sleep(1.0)
+                assert [entry.outcome for entry in tools.audit] == ["open"]
+                await asyncio.sleep(4.0)
+                await tools.call("s:read", {"a": 9})
+                await asyncio.sleep(1.0)
+                assert [(entry.outcome, entry.why) for entry in tools.audit] == [
+                    ("cancelled", "expired"),
+                    ("open", None),
+                ]
+                assert await tools.call("s:read", {"a": 2}) == 2
+            assert tools.statistics.hits == 1
 
     run(main)

@@ -24,7 +24,8 @@ from spec_envs.wrappers.tools import ToolLimits
 from spec_envs.wrappers.tools.openai_agents import speculative_server, speculative_tool
 from tests.wrappers.tools.models import lookup_model
 
-PROGRAM = Path(__file__).with_name("directory_server.py")
+#: Without the SDK of MCP, which takes a second to import, and an agent sees no difference; ``test_mcp`` has it.
+PROGRAM: Any = {"command": sys.executable, "args": ["-S", str(Path(__file__).with_name("light_directory_server.py"))]}
 LIMITS = ToolLimits(min_latency_s=0.0)
 QUIET = RunConfig(tracing_disabled=True)
 
@@ -37,7 +38,7 @@ async def a_model():
 
 
 def a_server() -> MCPServerStdio:
-    return MCPServerStdio({"command": sys.executable, "args": [str(PROGRAM), "0.05"]}, name="people")
+    return MCPServerStdio(PROGRAM, name="people")
 
 
 async def answers(agent: Agent, tools: SpeculativeTools | None, times: int = 1) -> list[str]:
@@ -110,9 +111,7 @@ def test_calls_of_servers_that_need_an_approval_are_never_made_ahead():
     async def main():
         rules = {"find_person": Effect.READ, "get_city": Effect.READ}
         approval: Any = {"always": {"tool_names": ["get_city"]}}
-        server = MCPServerStdio(
-            {"command": sys.executable, "args": [str(PROGRAM), "0.05"]}, name="people", require_approval=approval
-        )
+        server = MCPServerStdio(PROGRAM, name="people", require_approval=approval)
         async with SpeculativeTools(rules, NGramGuesser(), limits=LIMITS) as tools:
             async with speculative_server(tools, server) as wrapped:
                 await wrapped.call_tool("get_city", {"person_id": "p"})

@@ -7,7 +7,10 @@ import contextvars
 import functools
 import gc
 import json
+import operator
+import re
 import sys
+import warnings
 from typing import Any
 
 import pytest
@@ -17,7 +20,7 @@ from spec_envs.agents import NGramGuesser, PatternGuesser
 from spec_envs.conversation import Tool, ToolCall, ToolResult, UserMessage
 from spec_envs.errors import EnvClosed, InvalidConfiguration
 from spec_envs.wrappers import HandlerLimit, SpeculativeTools
-from spec_envs.wrappers.tools import ToolLimits, ToolRule
+from spec_envs.wrappers.tools import Port, ToolLimits, ToolRule
 from tests.virtual_time import run
 
 READ, SAMPLE, WRITE = Effect.READ, Effect.SAMPLE, Effect.WRITE
@@ -729,11 +732,29 @@ def test_bad_input():
         async with SpeculativeTools({}, NGramGuesser()) as tools:
             tools.add("read", asyncio.sleep, schema=Tool("read"))
             tools.add("read", asyncio.sleep)
+            for add, message in (
+                (lambda: tools.add(3, asyncio.sleep), "named by a text, not by 3"),  # type: ignore[arg-type]
+                (lambda: tools.add("look", 3), "'look' must be a coroutine function or a Port, not 3"),  # type: ignore[arg-type]
+                (lambda: tools.add("look", asyncio.sleep, schema={"name": "look"}), "schema must be a Tool"),  # type: ignore[arg-type]
+                (lambda: tools.describe("look"), "schema must be a Tool, not 'look'"),  # type: ignore[arg-type]
+                (lambda: tools.open_run(3), "message must be a str, not 3"),  # type: ignore[arg-type]
+            ):
+                with pytest.raises(InvalidConfiguration, match=message):
+                    add()
+            for plain in (done.append, functools.partial(max, 3), operator.itemgetter(0), main.__get__):
+                with pytest.raises(
+                    InvalidConfiguration, match=r"'plain' must be .*plain function, .*asyncio\.to_thread"
+                ):
+                    tools.add("plain", plain)  # type: ignore[arg-type]
             with pytest.raises(InvalidConfiguration, match="a tool of another source has the name 'read'"):
                 tools.add("read", asyncio.wait_for)
             async with tools.run() as each:
+                with pytest.raises(InvalidConfiguration, match="text must be a str, not 5"):
+                    each.heard(5)  # type: ignore[arg-type]
                 with pytest.raises(InvalidConfiguration, match="arguments of 'read' must be JSON data"):
                     await tools.call("read", {"delay": {1}})
+                with pytest.raises(InvalidConfiguration, match="arguments of 'read' must be a mapping .*, not 'W1'"):
+                    await tools.call("read", "W1")  # type: ignore[arg-type]
                 await tools.call("read", {"delay": 0})
                 assert len(each.events) == 2
             tools.remove("read")
@@ -749,10 +770,73 @@ def test_bad_input():
         return used
 
     used = run(elsewhere)
+    done: list[object] = []
     run(main)
+    assert done == []
 
     async def other_loop():
         with pytest.raises(InvalidConfiguration, match="another event loop"):
             await used.call("read", {})
 
     asyncio.run(other_loop())
+
+
+def test_a_plain_function_is_carried_out_once_where_it_is_found_out_only_then():
+    async def main():
+        orders: list[int] = []
+
+        def order(number):
+            orders.append(number)
+            return f"order {number}"
+
+        @functools.wraps(asyncio.sleep)
+        def wrapped(*args, **given):
+            return asyncio.sleep(*args, **given)
+
+        async with SpeculativeTools({"look": READ}, Table({None: [(0.9, "look", 5)]})) as tools:
+            tools.add("order", lambda number: order(number))
+            tools.add("port", Port(execute=lambda arguments, context: order(**arguments)))
+            tools.add("look", Port(execute=lambda arguments, context: arguments["a"]))
+            tools.add("wrapped", wrapped)
+            async with tools.run():
+                await asyncio.sleep(1)
+                assert await tools.call("look", {"a": 5}) == 5
+                assert await tools.call("order", {"number": 1}) == "order 1"
+                assert await tools.call("port", {"number": 2}) == "order 2"
+                assert await tools.call("order", {"number": 3}, lambda: order(4)) == "order 4"
+                assert await tools.call("wrapped", {"delay": 0, "result": 6}) == 6
+            assert orders == [1, 2, 4] and tools.statistics.hits == 1
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        ({"get_ordr": READ}, r"'get_ordr' is declared, .* \(did you mean 'get_order'\?\)"),
+        ({"shop:get_usr": READ}, r"'shop:get_usr' is declared, .* 'shop:get_user'"),
+        ({"get_usr": READ}, r"'get_usr' is declared, .* 'get_user'"),
+        ({"put": ToolRule(touches={"get_ordr"})}, r"'put' touches 'get_ordr', .* 'get_order'"),
+        (
+            {"put": ToolRule(touches={"order"}), "get_order": ToolRule(effect=READ, touches="orders")},
+            r"'put' touches 'order', .* 'orders'",
+        ),
+        ({"get_order": READ, "get_user": READ, "get_orders": READ, "other": WRITE}, None),
+        ({"shop:get_user": READ, "put": ToolRule(touches={"get_user", "all orders"}), "weather": READ}, None),
+    ],
+)
+def test_a_misspelt_name_in_the_rules_is_told_at_the_end(rules, told):
+    async def main():
+        tools = SpeculativeTools(rules, Table({}))
+        for name in ("get_order", "shop:get_user", "put"):
+            tools.add(name, asyncio.sleep)
+            if name == "get_order":
+                tools.remove(name)
+        await tools.close()
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run(main)
+    assert [str(each.message) for each in caught if told is None] == []
+    if told is not None:
+        assert re.match(told, str(caught[0].message)) and len(caught) == 1

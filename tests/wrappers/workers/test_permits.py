@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spec_envs.errors import CallCancelled, HandlerFailed, InvalidConfiguration
-from spec_envs.handling import CancelToken, Usage
+from spec_envs.handling import CancelToken
+from spec_envs.usage import Usage
 from spec_envs.wrappers import SharedLimit
 from spec_envs.wrappers.handlers import metered
 from spec_envs.wrappers.workers.permits import Amount, Ledger, Loan, Permits, Settling

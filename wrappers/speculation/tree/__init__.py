@@ -31,7 +31,7 @@ from typing import Any
 
 from spec_envs.calls import Call, Effect
 from spec_envs.guesses import Guess
-from spec_envs.handling import NOTHING, Usage
+from spec_envs.usage import NOTHING, Usage
 from spec_envs.values import key_or_itself
 from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.quota import Quota

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Mapping
 
 from spec_envs.calls import Call
-from spec_envs.handling import NOTHING, Usage
+from spec_envs.usage import NOTHING, Usage
 from spec_envs.wrappers.estimates import CallEstimate
 from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import Run

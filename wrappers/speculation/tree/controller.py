@@ -9,7 +9,7 @@ Pure, like the tree that owns it.
 
 import math
 
-from spec_envs.handling import Usage
+from spec_envs.usage import Usage
 from spec_envs.wrappers.estimates import Estimates, Unit, mean_cost
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run
 

@@ -78,6 +78,10 @@ class Crowding:
         """A call of ``handler`` has failed, maybe because others were in flight beside it."""
         self._crowds[handler].is_single()
 
+    def fails_alone(self, handler: str) -> None:
+        """A call of ``handler`` has failed that failed beside others before."""
+        self._crowds[handler].fails_alone()
+
     @property
     def num_inflight(self) -> int:
         """Calls in flight."""

@@ -18,7 +18,7 @@ Pure, like the tree that owns it.
 import math
 from collections.abc import Iterable
 
-from spec_envs.handling import Usage
+from spec_envs.usage import Usage
 from spec_envs.wrappers.estimates import CallEstimate, Estimates, GuesserEstimate, Unit, mean_cost
 from spec_envs.wrappers.speculation.tree.controller import Controller
 from spec_envs.wrappers.speculation.tree.limits import Limits

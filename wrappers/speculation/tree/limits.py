@@ -3,9 +3,9 @@
 import dataclasses
 from collections.abc import Mapping
 
-from spec_envs.checks import integer_or_none, keep_integers, keep_numbers
+from spec_envs.checks import integer_or_none, keep_booleans, keep_integers, keep_numbers
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.handling import Usage
+from spec_envs.usage import Usage
 from spec_envs.wrappers.estimates import beyond
 from spec_envs.wrappers.quota import HandlerLimit, Quota
 
@@ -76,6 +76,7 @@ class Limits:
             keep_numbers(self, name, least=0.0 if name == "money_per_s" else 1.0)
         if len(given) > 1:
             raise InvalidConfiguration(f"{' and '.join(given)} each say what speculation may cost; give one of them")
+        keep_booleans(self, "calibrate", "windows_ahead")
         if not isinstance(self.per_handler, Mapping) or not all(
             isinstance(limit, HandlerLimit) for limit in self.per_handler.values()
         ):

@@ -13,7 +13,8 @@ from collections.abc import Hashable, Iterator
 from typing import Any, Protocol
 
 from spec_envs.calls import Call
-from spec_envs.handling import Handler, Usage
+from spec_envs.handling import Handler
+from spec_envs.usage import Usage
 
 
 class Process(Protocol):

@@ -8,7 +8,7 @@ Pure, like the tree that owns it: time only enters as a number.
 from collections.abc import Container, Mapping
 
 from spec_envs.calls import Call
-from spec_envs.handling import NOTHING, Usage
+from spec_envs.usage import NOTHING, Usage
 from spec_envs.wrappers.estimates import CallEstimate
 from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.speculation.tree.budget import Budget, GreatestUsage
@@ -76,10 +76,14 @@ class Places:
     def blames_others(self, run: Run, now: float) -> bool:
         """Whether ``run``, which fails now, may do so because other calls were in flight beside it.
 
-        If so, its handler gets its calls one by one from now on.
+        If so, its handler gets its next calls one by one.
         """
         handler = run.call.handler
-        if self._crowding is None or not self._crowding.was_beside(run) or handler in self._made_again:
+        if self._crowding is None:
+            return False
+        if not self._crowding.was_beside(run) or handler in self._made_again:
+            if handler in self._made_again:
+                self._crowding.fails_alone(handler)
             return False
         self._made_again.add(handler)
         self._crowding.fails_beside(handler)

@@ -19,7 +19,7 @@ import dataclasses
 import math
 from collections.abc import Container
 
-from spec_envs.handling import Usage
+from spec_envs.usage import Usage
 from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.speculation.tree.commands import Command, Predict, StopPredicting
 from spec_envs.wrappers.speculation.tree.dial import Dial

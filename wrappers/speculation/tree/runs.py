@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from spec_envs.calls import Call
-from spec_envs.handling import Usage
+from spec_envs.usage import Usage
 from spec_envs.values import key_or_itself
 from spec_envs.wrappers.speculation.tree.commands import Cancel, Command, Start
 from spec_envs.wrappers.speculation.tree.limits import Limits

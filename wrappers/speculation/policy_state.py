@@ -1,0 +1,126 @@
+"""Whether a policy without ``fork()`` changes when it is called, as an agent does that keeps its conversation.
+
+Such a policy is called ahead of time on guesses, too, and what these calls leave in it may change its later actions.
+Whether they do is known to nobody but its author, who is told of it.
+"""
+
+import collections
+import copyreg
+import functools
+import logging
+import types
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from spec_envs.functions import contents_of
+from spec_envs.wrappers.handlers import DecoratedHandler
+
+_log = logging.getLogger(__name__)
+
+#: After how many decisions to look at a policy.
+LOOK_AFTER = frozenset({1, 2, 4, 8, 16, 32, 64})
+#: Of what a policy keeps, so many values are compared.
+_MOST = 1000
+_VALUES = (bool, int, float, complex, str, bytes, type(None))
+
+
+class PolicyState:
+    """What a policy keeps between its calls, in attributes or in variables that it closes over.
+
+    Numbers, texts, arrays and containers of them are looked at; other objects (clients, locks, random generators) are
+    not. A dictionary or set that grows is taken for a cache.
+
+    Args:
+        policy: The policy; ``None``: nothing is watched.
+    """
+
+    def __init__(self, policy: Any) -> None:
+        self._holder = _holder(policy)
+        self._before = _kept(self._holder)
+
+    def look(self) -> None:
+        """Warn, once, if the policy has changed."""
+        if not self._before:
+            return
+        now = _kept(self._holder)
+        changed = next((name for name, held in self._before.items() if _differs(held, now.get(name))), None)
+        if changed is None:
+            return
+        self._before = {}
+        named = getattr(self._holder, "__qualname__", type(self._holder).__name__)
+        message = (
+            f"the policy {named} changes {changed!r} when it is called, and has no fork(): calls that are made ahead "
+            f"of time, on guesses, change {changed!r} as well. If the policy's actions depend on that, they may be "
+            f"others than without speculation: give the policy fork(), which returns a copy, or have it decide by the "
+            f"observation alone. If not, ignore this warning"
+        )
+        try:
+            warnings.warn(message, RuntimeWarning, stacklevel=4)
+        except RuntimeWarning:  # where warnings are errors, too, the episode goes on
+            _log.warning(message)
+
+
+def _holder(policy: Any) -> Any:
+    """The object or function whose calls are those of ``policy``; ``None`` for a policy of this package."""
+    while True:
+        if isinstance(policy, DecoratedHandler):
+            policy = policy.inner
+        elif isinstance(policy, types.MethodType):
+            policy = policy.__self__
+        elif isinstance(policy, functools.partial):
+            policy = policy.func
+        else:
+            break
+    module = getattr(policy if isinstance(policy, types.FunctionType) else type(policy), "__module__", None)
+    return None if str(module).partition(".")[0] == "spec_envs" else policy
+
+
+def _kept(holder: Any) -> dict[str, Any]:
+    """What is seen of each attribute, or variable that a function closes over, by its name."""
+    left = iter(range(_MOST))
+    try:
+        return {name: _seen(value, left) for name, value in _variables(holder)}
+    except RuntimeError:  # a call ahead of time changes it at this moment: it is looked at again later
+        return {}
+
+
+def _variables(holder: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(holder, types.FunctionType):
+        for name, cell in zip(holder.__code__.co_freevars, holder.__closure__ or (), strict=True):
+            for content in contents_of(cell):
+                yield name, content
+    yield from list(getattr(holder, "__dict__", {}).items())
+    for name in copyreg._slotnames(type(holder)):  # type: ignore[attr-defined]  # caches them in the class
+        if hasattr(holder, name):
+            yield name, getattr(holder, name)
+
+
+def _seen(value: Any, left: Iterator[int]) -> Any:
+    """What can be compared later of ``value``: a text, a tuple or a dictionary of these; ``None``: nothing."""
+    kind = type(value)
+    if next(left, None) is None:
+        return None
+    if kind in _VALUES:
+        return repr(value)
+    if kind in (list, tuple, collections.deque):
+        return (len(value), *(_seen(each, left) for each in value))
+    if kind in (dict, collections.defaultdict, collections.OrderedDict):
+        return {key: _seen(each, left) for key, each in value.items()}
+    if kind in (set, frozenset):
+        return dict.fromkeys(value)
+    if kind is np.ndarray and not value.dtype.hasobject:
+        return repr(value)
+    return None
+
+
+def _differs(before: Any, now: Any) -> bool:
+    if before is None or now is None or before == "None":  # not seen, or made only now
+        return False
+    if isinstance(before, dict) and isinstance(now, dict):  # what it lacks now was taken out, what is new is cached
+        return any(key not in now or _differs(value, now[key]) for key, value in before.items())
+    if isinstance(before, tuple) and isinstance(now, tuple):
+        return len(before) != len(now) or any(map(_differs, before, now))
+    return bool(before != now)

@@ -1,0 +1,83 @@
+"""Verifying: what an environment that asks for its calls has done, compared with what its branch predicted.
+
+The environment makes each step itself, with the real responses, so a wrong prediction alone changes nothing. But it
+shows that the steps of forks are not what they should be: they may change something that the episode uses, too. So the
+reason is looked for on forks that make the same step again, and speculation ends.
+"""
+
+from spec_envs.calls import Call
+from spec_envs.errors import NotForkable
+from spec_envs.wrappers.speculation.driver import Driver
+from spec_envs.wrappers.speculation.episode import Deciding
+from spec_envs.wrappers.speculation.replays import Outcome, Replay, change_by
+from spec_envs.wrappers.speculation.transitions import Transition
+
+#: How many wrong predictions are put down to the user, who had the environment in hand and may have changed it.
+_MOST_PARDONED = 2
+
+
+class Verifying:
+    """What is known of the step or reset under way.
+
+    Args:
+        driver: Has the branch; counts the wrong predictions.
+
+    Attributes:
+        was_lent: Whether the user has got the environment since the last right prediction, and may have changed it.
+    """
+
+    def __init__(self, driver: Driver) -> None:
+        self.was_lent = False
+        self._driver = driver
+        self._pardoned = 0
+        self._wrong: tuple[Outcome, Outcome] | None = None
+        self._is_excused = False
+
+    def begin(self) -> None:
+        """A step or a reset begins."""
+        self._wrong, self._is_excused = None, False
+
+    @property
+    def is_plausible(self) -> bool:
+        """Whether all has gone as it was predicted so far, so that the same responses lead to the same end."""
+        return self._wrong is None and not self._is_excused
+
+    def diverged(self, did: Transition | Call | Exception) -> None:
+        """The environment did something else than its branch predicted; the first time in a step is what counts.
+
+        Where a call has failed, and the environment goes on without its response, no branch could know of that.
+        """
+        root = self._driver.root
+        self._driver.diverged()
+        self._is_excused = self._is_excused or self._driver.has_failed
+        if self._wrong is None:
+            predicted = root.transition if isinstance(root, Deciding) else None if root is None else root.call
+            self._wrong = Outcome.of(predicted), Outcome.of(did)
+
+    def reason(self, replay: Replay) -> str | None:
+        """Why the prediction was wrong; ``None`` where the prediction was right, or nobody is to blame."""
+        if self._wrong is None or self._is_excused:
+            return None
+        try:
+            return self._reason(replay, *self._wrong)
+        except NotForkable:  # the next fork says so
+            return None
+
+    def _reason(self, replay: Replay, predicted: Outcome, did: Outcome) -> str | None:
+        reason = change_by(replay.env, replay.make)
+        if reason is not None:
+            return reason
+        method = "reset" if replay.is_reset else "step"
+        one, other = replay.make(), replay.make()
+        if one.key != other.key:
+            # A reset without a seed may draw from entropy: that is no fault.
+            text = f"made twice in one state and with the same responses, a {method} {one.what}, and then {other.what}"
+            return None if replay.is_reset else f"{text}; a {method} has to be a function of these"
+        if self.was_lent and self._pardoned < _MOST_PARDONED:
+            self._pardoned += 1
+            return None
+        return (
+            f"a {method} {did.what} where a fork of it, with the same responses, {predicted.what}; either its fork() "
+            f"leaves something out, or what it does depends on something outside of it (a handler that changes it, a "
+            f"thread, a clock, a file), or it was changed between two steps"
+        )
