@@ -146,7 +146,7 @@ PLAIN = (Bar(0, 0, 4, "policy"), Bar(0, 4, 7, "opponent"), Bar(0, 7, 11, "policy
 COMMIT = Chart(
     about="A commit: the guess is right, so the calls that were made ahead are used",
     seconds=11.4,
-    rows=("plain loop", "episode", "branch e4"),
+    rows=("plain", "speculative", "branch e4"),
     bars=(*PLAIN, Bar(1, 0, 4, "policy"), Bar(2, 0.6, 3.6, "opponent", "used"), Bar(2, 3.6, 7.6, "policy", "used")),
     marks={0.6: "guess: e4", 4: "the policy returns e4: commit"},
     arrows=((0.4, 1, 0.6, 2),),
@@ -155,7 +155,7 @@ COMMIT = Chart(
 MISS = Chart(
     about="A miss: the guess is wrong, so the branch is discarded, and the episode goes on as the plain loop does",
     seconds=11.4,
-    rows=("plain loop", "episode", "branch e4"),
+    rows=("plain", "speculative", "branch e4"),
     bars=(
         *PLAIN,
         *(dataclasses.replace(bar, row=1) for bar in PLAIN),
@@ -169,7 +169,7 @@ MISS = Chart(
 WRITE = Chart(
     about="A WRITE: what a branch reads is read ahead of time, and a WRITE waits until the episode itself comes to it",
     seconds=12.6,
-    rows=("plain loop", "episode", "branch"),
+    rows=("plain", "speculative", "branch"),
     bars=(
         *(Bar(0, 0, 4, "policy"), Bar(0, 4, 6, "READ"), Bar(0, 6, 10, "policy"), Bar(0, 10, 12, "WRITE")),
         *(Bar(1, 0, 4, "policy"), Bar(1, 6.6, 8.6, "WRITE")),
@@ -236,7 +236,7 @@ def game() -> str:
     return Chart(
         about=f"A game of chess with and without speculation: {share:.0%} of the time is saved",
         seconds=played.plain_seconds * 1.01,
-        rows=("plain loop", "waited for", "made ahead", *("" for _ in range(played.lanes - 2))),
+        rows=("plain", "speculative", "made ahead", *("" for _ in range(played.lanes - 2))),
         bars=plain + calls,
         saved=(played.seconds, played.plain_seconds),
         note=f"{PLIES} moves in {times}. Hatched: made for nothing.",

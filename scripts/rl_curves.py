@@ -24,11 +24,14 @@ def main(tuning: str, chess: str) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 2.8), layout="constrained")
     left.plot(*zip(*told["curve"], strict=True), color="#4051b5")
     left.axhline(told["random"], color="#999999", linestyle="--")
-    left.set(title="SpecTuning-v0: return of an episode (dashed: random)", xlabel="windows")
+    left.set(title="SpecTuning-v0: return of an episode (dashed: random)", xlabel="windows, in thousands")
     right.plot(*zip(*[(steps, 100 * won) for steps, won in games["curve"]], strict=True), color="#4051b5")
-    right.set(title="SpecChess-v0: % of the last 200 games won", xlabel="moves of the agent", ylim=(0, 102))
+    right.set(
+        title="SpecChess-v0: % of the last 200 games won", xlabel="moves of the agent, in thousands", ylim=(0, 102)
+    )
     for axes in (left, right):
         axes.grid(alpha=0.3)
+        axes.xaxis.set_major_formatter(lambda steps, _: f"{steps / 1000:g}")
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(PAGE, metadata={"Date": None})
 

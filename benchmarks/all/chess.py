@@ -25,6 +25,7 @@ HEADLINE = {"figure": "headline"}
 #: arXiv 2510.04371v2, five games, k=3, 30 plies.
 PAPER_HITS, PAPER_SAVED = 0.547, 0.195
 _PLIES = (30, 50)
+_CONFIDENCE = "the paper's confidence rule"
 _MADE_UP = 5
 _KS = (1, 2, 3)
 _THRESHOLDS = (0.1, 0.3, 0.5, 0.7)
@@ -56,7 +57,7 @@ def _front(
     if recorded:
         papers = ChessSettings(guesses="recorded", rules="paper", selectivity=0.0, seed=seed)
         for threshold in _THRESHOLDS:
-            yield {"rule": "the paper's confidence rule", "dial": threshold}, papers
+            yield {"rule": _CONFIDENCE, "dial": threshold}, papers
     named: dict[str, Guesses] = {"the same guesses": theirs, best: best, "model of moves": "move-model"}
     if not recorded:
         del named["the same guesses"]
@@ -87,7 +88,7 @@ def work(unit: Unit) -> list[Row]:
     """Replay one game."""
     settings: ChessSettings = unit.settings
     games = [_game(item, settings.plies) for item in unit.items]
-    threshold = unit.tags.get("dial") if unit.tags.get("rule") == "the paper's confidence rule" else None
+    threshold = unit.tags.get("dial") if unit.tags.get("rule") == _CONFIDENCE else None
     if threshold is None:
         bench = ChessBench(games, settings)
     else:
@@ -198,8 +199,13 @@ def _tokens(front: Rows, k: Rows) -> list[Figure]:
     shown.append(series("the paper's rules, k = 1, 2, 3", papers, "points"))
     about = (
         "30 plies; tokens relative to no speculation, cancelled calls charged in full. The further up and to the left, "
-        "the better. Each line is one rule at several settings: the least gain of a branch for the paper's confidence "
-        "rule (one call ahead), the selectivity for ours."
+        "the better. "
+    )
+    about += (
+        "Each line is one rule at several settings: the least gain of a branch for the paper's confidence rule (one "
+        "call ahead), the selectivity for ours."
+        if _CONFIDENCE in front.tags("rule")
+        else "Each line is our rule with one guesser, at several selectivities."
     )
     command = "spec-envs bench chess --games … --sweep"
     return figure("Chess: time against tokens", about, ("tokens", "time saved"), shown, command=command)

@@ -28,7 +28,7 @@ function sentence(episode: Episode): string {
   const change = plain > 0 ? ` (${percent(Math.abs(1 - run / plain))})` : "";
   const verdict = run <= plain ? `${seconds(plain - run)} saved${change}` : `${seconds(run - plain)} lost${change}`;
   return (
-    `The plain loop's calls, one after another, take ${seconds(plain)}; the run took ${seconds(run)}: ${verdict}. ` +
+    `Plain, the calls take ${seconds(plain)}, one after another; the speculative run took ${seconds(run)}: ${verdict}. ` +
     `${hits} of ${episode.commits.length - unpredicted} responses were guessed${others}.`
   );
 }

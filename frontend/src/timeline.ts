@@ -273,8 +273,8 @@ export class Timeline {
     pen.fillStyle = style("--text");
     pen.textAlign = "left";
     const narrow = this.left < LEFT;
-    pen.fillText("plain loop", 4, AXIS + ROW / 2);
-    pen.fillText(narrow ? "waited for" : "episode waits", 4, AXIS + ROW + GAP + ROW / 2);
+    pen.fillText("plain", 4, AXIS + ROW / 2);
+    pen.fillText("speculative", 4, AXIS + ROW + GAP + ROW / 2);
     pen.fillStyle = style("--quiet");
     for (let lane = 1; lane < this.episode.lanes; lane++)
       pen.fillText(this.laneName(lane, narrow), 4, AXIS + ROW + GAP + lane * ROW + ROW / 2);
