@@ -264,7 +264,7 @@ def certify_tuning(seeds: int) -> None:
 
 
 @main.command(help=PlanSettings.__doc__)
-@click.argument("traces", nargs=-1, type=options.FILE, metavar="[TRACES]")
+@click.argument("traces", nargs=-1, type=options.FILE, metavar="[FILE...]")
 @options_of(PlanSettings)
 @options.json_file
 def plan(traces: tuple[Path, ...], json_file: Path | None, **settings: Any) -> None:
@@ -278,11 +278,9 @@ def plan(traces: tuple[Path, ...], json_file: Path | None, **settings: Any) -> N
 
 @main.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path), metavar="FILE...")
-@click.option(
-    "--out", type=options.OutputFile(), default="trace.html", show_default=True, help="Page to write (-: stdout)."
-)
+@click.option("--out", type=options.OutputFile(), help="Page to write (-: stdout).  [default: trace.html]")
 @click.option("--follow", is_flag=True, help="Show a running program live; FILE is what its `Trace.stream` writes.")
-def trace(files: tuple[Path, ...], out: Path, follow: bool) -> None:
+def trace(files: tuple[Path, ...], out: Path | None, follow: bool) -> None:
     """Make a page of traces that opens from disk: timelines of what was called when, why, and what came of it.
 
     Each FILE was written by `Trace.to_jsonl`.
@@ -292,8 +290,13 @@ def trace(files: tuple[Path, ...], out: Path, follow: bool) -> None:
     if not follow:
         if missing := [str(file) for file in files if not file.is_file()]:
             raise InvalidConfiguration(f"there is no file {', '.join(missing)}")
-        traces.run(files, out)
+        traces.run(files, out or Path("trace.html"))
         return
+    if out is not None:
+        raise InvalidConfiguration(
+            "--follow shows the trace in the terminal and writes no page: leave out --out, or make the page of the "
+            "finished trace without --follow"
+        )
     first, *others = files
     if others:
         raise InvalidConfiguration(f"--follow takes one file, not {len(files)}")

@@ -1,15 +1,20 @@
 """``spec-envs play``: a person at the terminal, and an agent that works ahead while they type."""
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import chess
 import click
 import gymnasium as gym
 
 from spec_envs.agents import BuiltinChessGuesser, BuiltinChessPolicy, CallableGuesser, ScriptedRetailPolicy
 from spec_envs.benchmarks.episodes import play
 from spec_envs.calls import Call
+from spec_envs.chess.game import Game
+from spec_envs.chess.render import board_in_letters
+from spec_envs.errors import HandlerFailed
 from spec_envs.guesses import Guesser
 from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.queries import STOP
@@ -19,12 +24,15 @@ from spec_envs.wrappers.handlers import with_latency
 
 def play_chess(plies: int | None, agent_seconds: float, k: int, max_inflight: int) -> None:
     """Play black against the built-in engine, which stands in for an agent that thinks for a long time."""
-    env = gym.make("SpecChess-v0", opponent="human", max_plies=plies, render_mode="ansi")
+    env = gym.make("SpecChess-v0", opponent="human", max_plies=plies)
     policy = with_latency(BuiltinChessPolicy(depth=2), agent_seconds)
     guessers: dict[str, Guesser] = {"opponent": BuiltinChessGuesser(depth=2)}
-    with SpeculativeWrapper(env, policy, guessers=guessers, k=k, max_inflight=max_inflight, guard=False) as wrapped:
+    wrapped = SpeculativeWrapper(env, policy, guessers=guessers, k=k, max_inflight=max_inflight, guard=False)
+    with _until_the_input_ends(), wrapped:
         info = _play(wrapped, agent_seconds, lambda move: f"\nThe agent plays {move}.")
-        click.echo(f"\n{env.render()}\n\nThe game ends: {info['outcome'] or 'that was the last move'}.")
+        game: Game = env.unwrapped.game  # type: ignore[attr-defined]
+        click.echo(f"\n{board_in_letters(game.board, chess.BLACK)}")
+        click.echo(f"\nThe game ends: {info['outcome'] or 'that was the last move'}.")
 
 
 def play_retail(task: str, agent_seconds: float, k: int, max_inflight: int) -> None:
@@ -32,11 +40,23 @@ def play_retail(task: str, agent_seconds: float, k: int, max_inflight: int) -> N
     env = gym.make("SpecRetail-v0", customer="human", split=None)
     policy = with_latency(ScriptedRetailPolicy(), agent_seconds)
     guessers: dict[str, Guesser] = {"user": CallableGuesser(likely_replies)}
-    with SpeculativeWrapper(env, policy, guessers=guessers, k=k, max_inflight=max_inflight, guard=False) as wrapped:
+    wrapped = SpeculativeWrapper(env, policy, guessers=guessers, k=k, max_inflight=max_inflight, guard=False)
+    with _until_the_input_ends(), wrapped:
         info = _play(wrapped, agent_seconds, _spoken, options={"task": task})
-    data = "as they should be" if info.get("database") else "not as they should be"
-    told = "" if all(info.get("outputs", {}).values()) else ", and you were not told what you wanted to know"
-    click.echo(f"\nThe conversation ends ({info['outcome']}). The data are {data}{told}.")
+        data = "as they should be" if info.get("database") else "not as they should be"
+        told = "" if all(info.get("outputs", {}).values()) else ", and you were not told what you wanted to know"
+        click.echo(f"\nThe conversation ends ({info['outcome']}). The data are {data}{told}.")
+
+
+@contextlib.contextmanager
+def _until_the_input_ends() -> Iterator[None]:
+    """Say it and stop where the person ends the input (Ctrl-D) in place of an answer."""
+    try:
+        yield
+    except HandlerFailed as error:
+        if not isinstance(error.__cause__, EOFError):
+            raise
+        click.echo(f"\n\nNothing more is played: {error}.")
 
 
 def likely_replies(call: Call, k: int) -> Sequence[str]:

@@ -69,8 +69,19 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, 
     return Group(Text(title, style="bold"), result)
 
 
+class _MissingError(Exception):
+    """A figure does not exist."""
+
+
 class _Cell(string.Formatter):
-    """Formats figures as ``str.format`` does: "-" for a figure that does not exist, and 0 for one that is not named."""
+    """Formats figures as ``str.format`` does: 0 for one that is not named, and "-" in all if one is ``None``."""
+
+    def cell(self, text: str, figures: Mapping[str, Any]) -> str:
+        """The text of a cell, such as ``"x{tokens:.2f}"``."""
+        try:
+            return self.vformat(text, (), figures)
+        except _MissingError:
+            return "-"
 
     def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """The figure, such as ``calls[wasted]``."""
@@ -81,8 +92,10 @@ class _Cell(string.Formatter):
 
     def format_field(self, value: Any, format_spec: str) -> Any:
         """The figure as text; the format ``yes`` is that of ``yes_or_no``."""
-        if value is None or isinstance(value, str):
-            return "-" if value is None else value
+        if value is None:
+            raise _MissingError
+        if isinstance(value, str):
+            return value
         return yes_or_no(value) if format_spec == "yes" else super().format_field(value, format_spec)
 
 
@@ -99,7 +112,7 @@ def table_of(
     """
 
     def cells(figures: Mapping[str, Any]) -> list[str]:
-        return [_Cell().vformat(cell, (), figures) for cell in columns.values()]
+        return [_Cell().cell(cell, figures) for cell in columns.values()]
 
     return table(title, tuple(columns), list(map(cells, rows)), footer=cells(footer) if footer else ())
 

@@ -73,6 +73,8 @@ def follow(file: Path) -> None:
     try:
         if live is None:
             screen.print(f"following {file}; end with Ctrl-C", soft_wrap=True)
+        if not file.exists():
+            screen.print(f"waiting for {file}, which a program is to write by Trace.stream", soft_wrap=True)
         while not file.exists():
             time.sleep(_POLL_S)
         with file.open(encoding="utf-8") as lines:

@@ -46,7 +46,7 @@ class Terminal:
             awaited: The name of the answer for the error, such as "the move in …".
 
         Raises:
-            HandlerFailed: The input ended.
+            HandlerFailed: The input ended; the ``__cause__`` is an ``EOFError``.
             CallCancelled: The call was cancelled before the question was shown.
         """
         with self._lock:  # one question at a time
@@ -61,7 +61,7 @@ class Terminal:
                     self.say(f"This line cannot be read as text: {error}.")
                     continue
                 if not line:
-                    raise HandlerFailed(f"the input ended before {awaited}")
+                    raise HandlerFailed(f"the input ended before {awaited}") from EOFError()
                 answer = read(_text(line).strip())
                 if answer is not None:
                     return answer

@@ -20,6 +20,7 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guess
 from spec_envs.wrappers import Trace
 from spec_envs.wrappers.handlers import rate_limited, replay, retry
+from spec_envs.wrappers.recording import Recording
 
 
 class Index:
@@ -60,7 +61,7 @@ TAKES_NUMBERS: dict[str, Callable[[Any], Any]] = {
     "Price": lambda value: Price(value, value),
     "EnginePool, timeout_s": lambda value: EnginePool("engine", timeout_s=value).close(),
     "rate_limited, per_s": lambda value: rate_limited(handler, max_calls=3, per_s=value),
-    "replay, speed": lambda value: replay([], speed=value),  # type: ignore[arg-type]
+    "replay, speed": lambda value: replay(Recording(), speed=value),  # type: ignore[arg-type]
     "retry, backoff_s": lambda value: retry(handler, attempts=2, backoff_s=value),
 }
 
@@ -86,7 +87,7 @@ def test_numbers_of_every_kind_and_nothing_else(make):
 def test_a_temperature_is_kept_as_json_can_write_it():
     for value in NUMBERS:
         ReActPolicy(handler, temperature=value)  # type: ignore[arg-type]
-    with pytest.raises(InvalidConfiguration, match="temperature must be a number of at least 0, not '0.5'"):
+    with pytest.raises(InvalidConfiguration, match="temperature must be finite and at least 0, not '0.5'"):
         ReActPolicy(handler, temperature="0.5")  # type: ignore[arg-type]
 
 

@@ -19,6 +19,7 @@ from spec_envs.agents.llm.prompts.guesses import GENERIC, SEARCH_GUESSES, TOOL_G
 from spec_envs.agents.llm.prompts.retail import RETAIL_GUESSES
 from spec_envs.agents.llm.prompts.tuning import TUNING_GUESSES
 from spec_envs.agents.recent import Recent
+from spec_envs.checks import boolean
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.pickling import Lock
 from spec_envs.values import key_of
@@ -77,7 +78,7 @@ class ChatGuesser:
         capacity: int = 1024,
     ) -> None:
         self.prompts = _checked(prompts)
-        self.logprobs = logprobs
+        self.logprobs = boolean("logprobs", logprobs)
         self.ranks = RankCalibration()
         self.reliability = Reliability()
         self._prompter = Prompter(model)

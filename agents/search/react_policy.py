@@ -9,7 +9,7 @@ from spec_envs.agents.llm.chat_policy import ChatPolicy
 from spec_envs.agents.llm.messages import AnyModel, ChatRequest, Completion
 from spec_envs.agents.llm.prompts.base import PolicyPrompt, bracketed
 from spec_envs.agents.llm.written_calls import written_calls
-from spec_envs.checks import integer_or_none, not_negative
+from spec_envs.checks import boolean, integer_or_none, not_negative
 from spec_envs.json_files import parsed
 from spec_envs.search.actions import ARGUMENTS, Act, read_action
 
@@ -81,7 +81,7 @@ class ReActPolicy(ChatPolicy):
     ) -> None:
         max_tokens = integer_or_none("max_tokens", max_tokens, least=1)
 
-        self._keep_thoughts = keep_thoughts
+        self._keep_thoughts = boolean("keep_thoughts", keep_thoughts)
         self._instructions = instructions
         self._max_tokens = max_tokens
         self._temperature = None if temperature is None else not_negative("temperature", temperature)

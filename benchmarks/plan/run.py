@@ -29,11 +29,11 @@ _COLUMNS = {
     "selectivity": "{selectivity:g}",
     "saved": "{saved:.1%}",
     "±": "{saved_half:.1%}",
-    "depth 1": "{saved_at_depth_1:.1%}",
+    "saved, depth 1": "{saved_at_depth_1:.1%}",
     "no limit": "{saved_without_limits:.1%}",
     "cost": "x{cost:.2f}",
     "± ": "{cost_half:.2f}",
-    "depth 1 ": "x{cost_at_depth_1:.2f}",
+    "cost, depth 1": "x{cost_at_depth_1:.2f}",
     "front": "{front}",
 }
 

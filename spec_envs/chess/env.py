@@ -14,6 +14,7 @@ from spec_envs.calls import Call, Effect
 from spec_envs.checks import (
     as_integer,
     begun,
+    boolean,
     can_render,
     check_under_way,
     choice,
@@ -145,14 +146,14 @@ class ChessEnv(CallEnv[Observation, Action]):
         self._as_planes = choice("observation", observation, ("text", "planes")) == "planes"
         self._forfeits = choice("illegal", illegal, ("raise", "forfeit")) == "forfeit"
         self.render_mode = render_mode_of(self, render_mode)
-        self._start = Start.of(claim_draw=claim_draw, fen=fen, pgn=pgn, opening=opening)
+        self._claim_draw = boolean("claim_draw", claim_draw)
+        self._start = Start.of(claim_draw=self._claim_draw, fen=fen, pgn=pgn, opening=opening)
         handler, is_new = opponent_of(opponent)
         super().__init__({"opponent": handler}, owned=["opponent"] if is_new else [])
         self._opponent_name = opponent if isinstance(opponent, str) else getattr(opponent, "__name__", "opponent")
         self._effect = declared_effect("opponent", handler) or Effect.SAMPLE
         #: The agent's side in this episode.
         self.color: chess.Color = _COLORS[color]
-        self._claim_draw = claim_draw
         self.observation_space = observation_space(observation)
         self._action_space: MoveText | MoveIndex | None = None
         #: The game so far; ``None`` before the first ``reset``. Immutable.

@@ -18,6 +18,7 @@ from spec_envs.chess.builtin import best_move
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.notation import only_move
 from spec_envs.chess.position import Position
+from spec_envs.chess.render import board_in_letters
 from spec_envs.chess.uci import Line
 from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
@@ -154,7 +155,7 @@ class HumanOpponent:
         board = position.board()
         side = "White" if board.turn else "Black"
         return self._terminal.ask(
-            f"\n{board}\n\n{side} to move.",
+            f"\n{board_in_letters(board, board.turn)}\n\n{side} to move.",
             "Your move (? lists the legal ones): ",
             lambda text: self._read(board, text),
             cancel,

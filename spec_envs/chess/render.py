@@ -39,6 +39,16 @@ def board_as_text(game: Game, color: chess.Color, *, forfeited: bool = False) ->
     return "\n".join(lines)
 
 
+def board_in_letters(board: chess.Board, color: chess.Color) -> str:
+    """The board from the side of ``color`` in letters, which every terminal can show, with ranks and files."""
+    lines = [f"{8 - number} {line}" for number, line in enumerate(str(board).splitlines())]
+    files = " ".join(chess.FILE_NAMES)
+    if color == chess.BLACK:
+        lines = [f"{line[0]} {line[:1:-1]}" for line in reversed(lines)]
+        files = files[::-1]
+    return "\n".join([*lines, f"  {files}"])
+
+
 def _headline(game: Game) -> str:
     last = f", last move {game.moves[-1]}" if game.moves else ""
     if game.outcome:

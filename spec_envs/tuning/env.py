@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from spec_envs.brief import brief
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
-from spec_envs.checks import begun, can_render, check_under_way, choice, integer, read_options, render_mode_of
+from spec_envs.checks import begun, boolean, can_render, check_under_way, choice, integer, read_options, render_mode_of
 from spec_envs.errors import HandlerFailed, InvalidAction, InvalidConfiguration
 from spec_envs.tuning.actions import ACTION_FORMATS, Action, action_space, read_action
 from spec_envs.tuning.backends import make_backend
@@ -162,6 +162,7 @@ class TuningEnv(CallEnv[Observation, Action]):
                 f"0 <= settle_s < window_s must hold, in seconds, not settle_s={settle_s!r}, window_s={window_s!r}"
             )
         self._window_s, self._settle_s = window_s, settle_s
+        allow_system = boolean("allow_system", allow_system)
         made = make_backend(backend, workload=workload, allow_system=allow_system) if isinstance(backend, str) else None
         #: The handler that runs the workload.
         self.backend: Backend = made or _checked_backend(backend)

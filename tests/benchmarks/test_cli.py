@@ -279,3 +279,25 @@ def wanting() -> list[tuple[str, ...]]:
 def test_a_command_names_what_must_be_given(path: tuple[str, ...]) -> None:
     result = run(*path)
     assert result.exit_code == 2 and "Error: Missing " in result.stderr and "Traceback" not in result.output
+
+
+class TestTrace:
+    def test_follow_writes_no_page(self, tmp_path):
+        result = run("trace", "--follow", tmp_path / "live.jsonl", "--out", tmp_path / "page.html")
+        assert result.exit_code == 2 and "--follow shows the trace in the terminal and writes no page" in result.output
+
+    def test_follow_says_that_it_waits_for_the_file(self, tmp_path, monkeypatch):
+        def interrupted(seconds: float) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("spec_envs.benchmarks.trace.time.sleep", interrupted)
+        result = run("trace", "--follow", tmp_path / "live.jsonl")
+        assert result.exit_code == 0
+        assert f"waiting for {tmp_path / 'live.jsonl'}" in result.output.replace("\n", "")
+
+
+@pytest.mark.parametrize(("game", "said"), [("chess", "Black's move in "), ("retail", "the customer's answer to ")])
+def test_play_ends_with_the_input(game: str, said: str) -> None:
+    result = run("play", game, "--agent-seconds", 0)
+    assert result.exit_code == 0
+    assert f"Nothing more is played: the input ended before {said}" in result.output

@@ -102,6 +102,17 @@ def test_whether_episodes_were_lossless_is_told_in_one_way(share, text):
     assert capture.get().splitlines()[-1].split(maxsplit=1)[1].strip() == text
 
 
+@pytest.mark.parametrize(
+    "cell", ["x{it:.2f}", "{it:,.0f} s", "{it:.1%}", "{one:.1%}-{it:.1%}", "{it[low]}", "{it:yes}"]
+)
+def test_a_figure_that_does_not_exist_leaves_no_unit_behind(cell):
+    console = Console(width=80)
+    with console.capture() as capture:
+        figures = {"run": 1, "one": 0.5, "it": {"low": None} if "low" in cell else None}
+        console.print(reports.table_of("A title", {"run": "{run}", "it": cell}, [figures]))
+    assert capture.get().splitlines()[-1].split() == ["1", "-"]
+
+
 @pytest.mark.parametrize(("tokens", "partial", "text"), [(0, None, "unknown"), (10, 1.5, "x1.50, or x2.00")])
 def test_tokens_that_nobody_counts_are_unknown(tokens, partial, text):
     usage = Usage(tokens_out=tokens)

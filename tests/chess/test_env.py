@@ -264,6 +264,7 @@ def test_a_closed_environment_says_so():
         ({"action_format": "san"}, "action_format must be 'uci' or 'index', not 'san'"),
         ({"observation": []}, r"observation must be 'text' or 'planes', not \[\]"),
         ({"illegal": "ignore"}, "illegal must be 'raise' or 'forfeit', not 'ignore'"),
+        ({"claim_draw": "no"}, "claim_draw must be True or False, not 'no'"),
         ({"max_plies": 0}, "max_plies must be None or an integer of at least 1, not 0"),
         ({"max_plies": 1.5}, "max_plies must be None or an integer of at least 1, not 1.5"),
         ({"opponent": 3}, "opponent must be a callable or one of .*, not 3"),

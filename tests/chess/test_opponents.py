@@ -120,7 +120,7 @@ def test_a_person_may_type_a_move_in_any_way(typed):
         move, shown = ask_human(typed + end)
         assert move == "g1f3"
         assert "White to move" in shown
-        assert str(OPENING.board()) in shown
+        assert "1 R N B Q K B N R\n  a b c d e f g h\n" in shown and "\n5 . . . . p . . .\n" in shown
 
 
 NOT_ONE = [
@@ -219,3 +219,12 @@ def test_opponents_by_name(name, kind):
 def test_an_unknown_name_is_an_error(name):
     with pytest.raises(InvalidConfiguration, match="one of 'builtin', 'stockfish', 'random', 'human', not"):
         opponent_of(name)
+
+
+def test_a_person_who_plays_black_sees_the_board_from_that_side():
+    output = io.StringIO()
+    assert HumanOpponent(io.StringIO("e5\n"), output)(Position(moves=("e2e4",))) == "e7e5"
+    assert output.getvalue().startswith(
+        "\n1 R N B K Q B N R\n2 P P P . P P P P\n3 . . . . . . . .\n4 . . . P . . . .\n"
+    )
+    assert "\n8 r n b k q b n r\n  h g f e d c b a\n\nBlack to move.\n" in output.getvalue()

@@ -76,10 +76,10 @@ class TestData:
 
 
 class TestTasks:
-    @pytest.mark.parametrize("first", range(0, 25, 5))
+    @pytest.mark.parametrize("first", range(0, 50, 10))
     def test_are_solved_by_their_solving_actions(self, first):
-        # 500 tasks of 25 shops, played in the environment. The tasks of all splits were replayed as they were made.
-        for seed in range(first, first + 5):
+        # 1,000 tasks of 50 shops, played in the environment. The tasks of all splits were replayed as they were made.
+        for seed in range(first, first + 10):
             env = RetailEnv(data="generated", data_seed=seed, split="dev")
             assert len(env.tasks) == 20
             for task in env.tasks:

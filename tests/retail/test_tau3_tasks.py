@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import pytest
@@ -256,7 +256,7 @@ def test_the_command_writes_outputs_as_values(tmp_path, capsys):
 def test_the_only_file_with_tasks_in_a_folder_is_taken(tmp_path):
     folder = written(tmp_path, entry("7"))
     (folder / "tasks.json").rename(folder / "tasks_mine.json")
-    (task,) = gym.make("SpecRetail-v0", data=folder, split=None).unwrapped.tasks
+    (task,) = cast("Any", gym.make("SpecRetail-v0", data=folder, split=None).unwrapped).tasks
     assert task.name == "7"
     write_replay(str(folder), None, tmp_path / "replayed.json")
     assert [each["id"] for each in json.loads((tmp_path / "replayed.json").read_text(encoding="utf-8"))] == ["7"]

@@ -219,6 +219,7 @@ class TestErrors:
         [
             ({"backend": "magic"}, "backend must be one of simulated, eevdf, sysbench, sqlite, sysctl"),
             ({"backend": print}, "backend must be a name or a Backend, and <.*print> has no workload, effect"),
+            ({"allow_system": "no"}, "allow_system must be True or False, not 'no'"),
             ({"windows": 0}, "windows must be an integer of at least 1"),
             ({"history": True}, "history must be"),
             ({"settle_s": 1.0}, "0 <= settle_s < window_s"),

@@ -6,6 +6,7 @@ Results and tools are objects of the MCP SDK, or the JSON data that the protocol
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
 from typing import Any
 
+from spec_envs.checks import boolean
 from spec_envs.conversation import Tool
 from spec_envs.wrappers.tools.ports import Port, qualified
 from spec_envs.wrappers.tools.proxy import SpeculativeTools
@@ -81,7 +82,7 @@ class ServerTools:
         self._server = server
         self._source = source
         self._added: set[str] = set()
-        self._trust_annotations = trust_annotations
+        self._trust_annotations = boolean("trust_annotations", trust_annotations)
         self._names: set[str] = set()
         self._is_complete = False
         self._was_begun = False

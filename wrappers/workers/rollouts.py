@@ -7,7 +7,7 @@ import pickle
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, get_args
 
-from spec_envs.checks import check_env_factory, check_seeds, choice, integer_or_none
+from spec_envs.checks import boolean, check_env_factory, check_seeds, choice, integer_or_none
 from spec_envs.errors import EpisodeFailed, InvalidConfiguration
 from spec_envs.guesses import Guesser
 from spec_envs.wrappers.runtimes.blocking import check_made_anew
@@ -74,6 +74,7 @@ def rollouts(
     jobs = integer_or_none("jobs", jobs, least=1)
     choice("learning", learning, get_args(Learning))
     max_steps = integer_or_none("max_steps", max_steps, least=1)
+    in_order, keep_errors = boolean("in_order", in_order), boolean("keep_errors", keep_errors)
     runtime = options.get("runtime", "threads")
     check_made_anew(runtime, "episode")
     check_options(policy, guessers, options, besides=("runtime",))

@@ -9,7 +9,7 @@ from typing import Protocol, cast
 import numpy as np
 
 from spec_envs.calls import Effect
-from spec_envs.checks import number
+from spec_envs.checks import boolean, number
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import CancelToken
 from spec_envs.tuning.knobs import Setting, Value
@@ -65,7 +65,7 @@ class SimulatedBackend:
         self._outliers = number("outliers", outliers, least=0, most=1)
         self._carry_over = number("carry_over", carry_over, least=0, most=1)
         self.carries_over = self._carry_over > 0
-        self._paced = paced
+        self._paced = boolean("paced", paced)
 
     def __call__(self, query: MeasureQuery, cancel: CancelToken | None = None) -> Measurement:
         """The model's figures with noise; if the backend is paced, after ``query.window_s`` seconds.
