@@ -1,10 +1,10 @@
 """How a server shares its time among calls: how many it answers at once, and what a call takes without the others.
 
-A server need not say that it answers one call at a time. Every ``Manner`` says what share of its time a server gives to
-each of the calls that are in flight *beside* one another, and so what it took for a call. The manner by which it took
-about as long for all calls of a tool, for those that were *alone*, too, is that of the server. One call that had to
-wait can be enough: that it took twice as long may be chance, but hardly that it took as long as usual from the end of
-the call before it.
+A server need not say that it answers one call at a time. Every ``Discipline`` says what share of its time a server
+gives to each of the calls that are in flight *beside* one another, and so what it took for a call. The queueing
+discipline by which it took about as long for all calls of a tool, for those that were *alone*, too, is that of the
+server. One call that had to wait can be enough: that it took twice as long may be chance, but hardly that it took as
+long as usual from the end of the call before it.
 
 Pure: no clock; times are given in seconds.
 """
@@ -16,17 +16,17 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spec_envs.wrappers.tools.manners import MANNERS
+from spec_envs.wrappers.tools.disciplines import DISCIPLINES
 
 #: Only calls of tools that take this long alone are judged: in shorter calls, machinery is the greater part.
 _LONG_S = 0.05
-#: Shorter times are equal: a call that the server has not begun, by some manner, may have ended all the same.
+#: Shorter times are equal: a call that the server has not begun, by some discipline, may have ended all the same.
 _LEAST_S = 0.001
 #: How many calls of each tool are remembered.
 _MEMORY = 8
 #: The standard deviation of the logarithm of a duration that is assumed beforehand, and the values that it counts for.
 _SIGMA, _WEIGHT = 0.2, 2
-#: The most that one call may speak against a manner, and all calls together.
+#: The most that one call may speak against a discipline, and all calls together.
 _MOST, _MOST_TOGETHER = 4.0, 12.0
 #: A server counts as one that answers few calls at once if this much more speaks against that it answers any number.
 _MARGIN = 2.5
@@ -44,21 +44,21 @@ class Sharing:
 
     def __init__(self, at_first: int | None = None) -> None:
         self._on_trial = at_first
-        #: Of each tool, for each manner: logarithms of the times that the server took for the last calls.
+        #: Of each tool, for each discipline: logarithms of the times that the server took for the last calls.
         self._taken: dict[str, list[list[float]]] = {}
-        self._against = [0.0] * len(MANNERS)  # how much speaks against each manner
-        self._place = 0  # of the manner in ``MANNERS``
+        self._against = [0.0] * len(DISCIPLINES)  # how much speaks against each discipline
+        self._place = 0  # of the discipline in ``DISCIPLINES``
         self._retry_in = self._patience = _RETRY
 
     @property
     def place(self) -> int:
-        """The place of the server's manner in ``MANNERS``."""
+        """The place of the server's discipline in ``DISCIPLINES``."""
         return self._place
 
     @property
     def at_once(self) -> int | None:
         """How many calls the server answers at once; ``None``: any number, as far as is known."""
-        return MANNERS[self._place].at_once if self._place else self._on_trial
+        return DISCIPLINES[self._place].at_once if self._place else self._on_trial
 
     def usual_s(self, tool: str, unknown: float) -> float:
         """What a call of ``tool`` takes alone, at the most as a rule; ``unknown`` if that is not known."""
@@ -68,7 +68,7 @@ class Sharing:
         return math.exp(statistics.fmean(taken) + math.sqrt(_variance(taken)))
 
     def took(self, tool: str, served: Sequence[float]) -> None:
-        """A call of ``tool`` ended for which the server took so many seconds, by each of ``MANNERS``."""
+        """A call of ``tool`` ended for which the server took so many seconds, by each of ``DISCIPLINES``."""
         self._count()
         values = [math.log(max(seconds, _LEAST_S)) for seconds in served]
         known = self._taken.get(tool)
@@ -82,7 +82,7 @@ class Sharing:
             del taken[:-_MEMORY]
 
     def _weigh(self, known: Sequence[Sequence[float]], values: Sequence[float]) -> None:
-        """Find out by which manner a call took as long as the calls before."""
+        """Find out by which discipline a call took as long as the calls before."""
         for place, (taken, value) in enumerate(zip(known, values, strict=True)):
             variance = _variance(taken)
             surprise = (value - statistics.fmean(taken)) ** 2 / (2 * variance)
@@ -97,12 +97,12 @@ class Sharing:
             self._on_trial = None  # it answers more than one at once
 
     def _count(self) -> None:
-        """Another call has ended: the server may have become another one since its manner was found out."""
+        """Another call has ended: the server may have become another one since its discipline was found out."""
         if self._place:
             self._retry_in -= 1
             if self._retry_in <= 0:
                 self._on_trial = 1 + (self.at_once or 0)
-                self._place, self._against = 0, [0.0] * len(MANNERS)
+                self._place, self._against = 0, [0.0] * len(DISCIPLINES)
 
     def as_dict(self) -> dict[str, Any]:
         """The state as values that JSON can hold; ``restore`` takes them."""
@@ -120,8 +120,8 @@ class Sharing:
         against = _numbers(held["against"])
         place, numbers = int(held["place"]), (int(held["retry_in"]), int(held["patience"]))
         on_trial = None if held["on_trial"] is None else max(1, int(held["on_trial"]))
-        if {len(against), *map(len, taken.values())} != {len(MANNERS)} or not 0 <= place < len(MANNERS):
-            raise ValueError("these are other manners")
+        if {len(against), *map(len, taken.values())} != {len(DISCIPLINES)} or not 0 <= place < len(DISCIPLINES):
+            raise ValueError("these are other disciplines")
         if not all(1 <= len(each) <= _MEMORY for known in taken.values() for each in known):
             raise ValueError("there are too few values, or too many")
         self._taken, self._against, self._place = taken, against, place

@@ -283,8 +283,8 @@ def test_estimates_are_kept_as_json():
 DAMAGED = {
     "nothing": {},
     "a list": [],
-    "other manners": {"servers": {"s": Sharing().as_dict() | {"against": [0.0]}}, "thoughts": []},
-    "no such manner": {"servers": {"s": Sharing().as_dict() | {"place": 99}}, "thoughts": []},
+    "other disciplines": {"servers": {"s": Sharing().as_dict() | {"against": [0.0]}}, "thoughts": []},
+    "no such discipline": {"servers": {"s": Sharing().as_dict() | {"place": 99}}, "thoughts": []},
     "a tool without times": {"servers": {"s": Sharing().as_dict() | {"taken": {"t": [[]] * 6}}}, "thoughts": []},
     "infinite times": {"servers": {"s": Sharing().as_dict() | {"taken": {"t": [[1e999]] * 6}}}, "thoughts": []},
     "thoughts that are texts": {"servers": {}, "thoughts": ["a"]},
