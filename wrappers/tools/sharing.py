@@ -16,6 +16,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from spec_envs.checks import as_number, integer, integer_or_none
 from spec_envs.wrappers.tools.disciplines import DISCIPLINES
 
 #: Only calls of tools that take this long alone are judged: in shorter calls, machinery is the greater part.
@@ -28,6 +29,8 @@ _MEMORY = 8
 _SIGMA, _WEIGHT = 0.2, 2
 #: The most that one call may speak against a discipline, and all calls together.
 _MOST, _MOST_TOGETHER = 4.0, 12.0
+#: Greater numbers than this are in no file that is whole.
+_GREATEST = 100.0
 #: A server counts as one that answers few calls at once if this much more speaks against that it answers any number.
 _MARGIN = 2.5
 #: After so many calls of such a server, more are tried again; doubled each time that they were tried in vain.
@@ -60,11 +63,17 @@ class Sharing:
         """How many calls the server answers at once; ``None``: any number, as far as is known."""
         return DISCIPLINES[self._place].at_once if self._place else self._on_trial
 
+    @property
+    def is_known(self) -> bool:
+        """Whether it has been found out whether the server answers one call at once, or more."""
+        return max(self._against) >= _MARGIN
+
     def usual_s(self, tool: str, unknown: float) -> float:
         """What a call of ``tool`` takes alone, at the most as a rule; ``unknown`` if that is not known."""
-        if tool not in self._taken:
+        known = self._taken.get(tool)
+        if known is None:
             return unknown
-        taken = self._taken[tool][self._place]
+        taken = known[self._place]
         return math.exp(statistics.fmean(taken) + math.sqrt(_variance(taken)))
 
     def took(self, tool: str, served: Sequence[float]) -> None:
@@ -118,22 +127,22 @@ class Sharing:
         """
         taken = {str(tool): [_numbers(each) for each in known] for tool, known in held["taken"].items()}
         against = _numbers(held["against"])
-        place, numbers = int(held["place"]), (int(held["retry_in"]), int(held["patience"]))
-        on_trial = None if held["on_trial"] is None else max(1, int(held["on_trial"]))
-        if {len(against), *map(len, taken.values())} != {len(DISCIPLINES)} or not 0 <= place < len(DISCIPLINES):
+        place, retry_in, patience = (integer(name, held[name], least=0) for name in ("place", "retry_in", "patience"))
+        on_trial = integer_or_none("on_trial", held["on_trial"], least=1)
+        if {len(against), *map(len, taken.values())} != {len(DISCIPLINES)} or place >= len(DISCIPLINES):
             raise ValueError("these are other disciplines")
         if not all(1 <= len(each) <= _MEMORY for known in taken.values() for each in known):
             raise ValueError("there are too few values, or too many")
         self._taken, self._against, self._place = taken, against, place
-        self._retry_in, self._patience = numbers
+        self._retry_in, self._patience = retry_in, min(_MOST_RETRY, max(_RETRY, patience))
         self._on_trial = on_trial
 
 
 def _numbers(values: Any) -> list[float]:
-    """Finite numbers; ``ValueError`` or ``TypeError`` if they are something else."""
-    numbers = [float(value) for value in values]
-    if not all(map(math.isfinite, numbers)):
-        raise ValueError(f"{numbers} are not finite")
+    """Logarithms of seconds, or what speaks against disciplines; ``ValueError``, ``TypeError`` if they are neither."""
+    numbers = [as_number(value) for value in values]
+    if not all(abs(number) <= _GREATEST for number in numbers):
+        raise ValueError(f"{numbers} are out of range")
     return numbers
 
 
