@@ -34,3 +34,8 @@ def write_whole(path: Path, text: str, *, private: bool = False) -> None:
         with contextlib.suppress(OSError):
             beside.unlink()
         raise
+
+
+def read_whole(path: Path) -> str:
+    """The text of a file that ``write_whole`` has written; ``OSError`` or ``UnicodeError`` if it cannot be read."""
+    return path.read_text(encoding="utf-8", errors="surrogatepass")

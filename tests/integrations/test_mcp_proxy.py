@@ -38,6 +38,7 @@ from spec_envs.integrations.mcp_proxy.memory import Lesson, Memory
 from spec_envs.integrations.mcp_proxy.server import RpcError, Server
 from spec_envs.integrations.mcp_proxy.session import Session
 from spec_envs.pages import timelines
+from spec_envs.wrappers.tools import ToolStatistics
 from tests import commands
 
 ROOT = Path(__file__).parents[2]
@@ -587,7 +588,15 @@ def test_what_is_recorded_of_several_servers_leads_to_rules_for_them_without_wha
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[" * 10_000, '{"version": 1, "figures": 7}', '{"version": 1, "sequences": [1], "calls": {"order": 3}}'],
+    [
+        "",
+        "[" * 10_000,
+        '{"version": 1, "figures": 7}',
+        '{"version": 1, "sequences": [1], "calls": {"order": 3}}',
+        '{"version": 1, "figures": {"held_back": {"no slot": "x"}}}',
+        '{"version": 1, "figures": {"calls": 1%s}}' % (400 * "0"),
+        '{"version": 1, "figures": {"saved_s": 1e999, "tools": {"shop:buy": {"called_s": ["x"]}}}}',
+    ],
 )
 def test_a_damaged_file_of_state_is_begun_anew(tmp_path, text):
     config = ProxyConfig(servers=[ServerConfig(name="shop", command=("shop",))], state=tmp_path)
@@ -597,6 +606,7 @@ def test_a_damaged_file_of_state_is_begun_anew(tmp_path, text):
     assert CliRunner().invoke(command_line, status).exit_code == 0
     memory = Memory(config)
     memory.count_call("shop:buy", 0.1, ahead=False)
+    memory.add_statistics(ToolStatistics(calls=1, held_back={"no slot": 1}))
     memory.close()
     assert "shop" in CliRunner().invoke(command_line, status).output
 

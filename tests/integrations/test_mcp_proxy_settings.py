@@ -18,12 +18,14 @@ from mcp import MCPError
 
 from spec_envs.benchmarks.cli import main as command_line
 from spec_envs.calls import Effect
+from spec_envs.conversation import Conversation
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.integrations.mcp_proxy import read_config
 from spec_envs.integrations.mcp_proxy.config import ProxyConfig, ServerConfig
 from spec_envs.integrations.mcp_proxy.learn import proposal
-from spec_envs.integrations.mcp_proxy.memory import Memory
+from spec_envs.integrations.mcp_proxy.memory import Lesson, Memory
 from spec_envs.integrations.mcp_proxy.names import Names
+from spec_envs.integrations.mcp_proxy.report import read_status
 from spec_envs.wrappers.tools import ToolRule
 from tests import commands
 from tests.integrations.test_mcp_proxy import ROOT, SERVER, Bench, run, structured
@@ -252,6 +254,30 @@ def test_later_sessions_know_which_servers_answer_one_call_at_a_time(tmp_path, l
     later.file.write_text(json.dumps(data | {"estimates": {"servers": {"shop": 7}}}))
     assert Memory(config).estimates.of("shop").at_once == 2
     assert ("the estimates cannot be read" in capfd.readouterr().err) is learns
+
+
+def test_of_two_proxies_at_once_one_may_have_found_out_what_a_server_is_like(tmp_path):
+    config = ProxyConfig(servers=[ServerConfig(name="shop", command=("shop",))], state=tmp_path)
+    memories = Memory(config), Memory(config)
+    for memory, last in zip(memories, (0.6, 0.3), strict=True):  # only the first one sees a call that has to wait
+        for seconds in (0.3, 0.3, last):
+            memory.estimates.of("shop").took("shop:look", [seconds, 0.3, seconds, seconds, seconds, 0.45])
+    for memory in memories:
+        memory.count_call("shop:look", 0.3, ahead=False)
+        memory.close()
+    assert Memory(config).estimates.of("shop").at_once == 1
+
+
+def test_text_that_is_no_unicode_costs_nothing_that_was_learned(tmp_path, capfd):
+    config = ProxyConfig(servers=[ServerConfig(name="shop", command=("shop",))], state=tmp_path)
+    for number in range(2):
+        memory = Memory(config)
+        memory.teach(Lesson(Conversation(), "shop:look", {"a": "\ud800"}, lambda tool: False))
+        memory.count_call("shop:look", 0.3, ahead=False)
+        memory.close()
+        [status] = read_status(tmp_path)["servers"]
+        assert status["tools"][0]["called"] == number + 1
+    assert "cannot be read" not in capfd.readouterr().err
 
 
 def test_the_help_of_the_proxy_has_the_options_that_stand_before_the_command():

@@ -49,9 +49,18 @@ class ToolEstimates:
         Raises:
             KeyError, TypeError, ValueError, AttributeError: It is something else.
         """
-        for name, each in held["servers"].items():
-            self.of(str(name)).restore(each)
+        servers = {str(name): each for name, each in held["servers"].items()}
+        for each in servers.values():
+            Sharing().restore(each)  # raises before anything is taken over
         thoughts = [float(each) for each in held["thoughts"]]
         if not all(0 <= each < math.inf for each in thoughts):
             raise ValueError(f"{thoughts} are no durations")
+        for name, each in servers.items():
+            self.of(name).restore(each)
         self.thoughts = Thoughts(thoughts)
+
+    def join(self, others: "ToolEstimates") -> None:
+        """Take over what ``others`` have found out about servers of which that is not known here yet."""
+        for name, each in others.servers.items():
+            if each.is_known and not self.of(name).is_known:
+                self.of(name).restore(each.as_dict())

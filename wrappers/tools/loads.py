@@ -9,8 +9,8 @@ import dataclasses
 import math
 
 from spec_envs.wrappers.tools.calls import Execution, ExecutionState
+from spec_envs.wrappers.tools.disciplines import DISCIPLINES
 from spec_envs.wrappers.tools.estimates import ToolEstimates
-from spec_envs.wrappers.tools.manners import MANNERS
 from spec_envs.wrappers.tools.sharing import Sharing
 
 #: Beside so many calls another one is not watched any more: each event costs time for every call that is watched.
@@ -32,9 +32,10 @@ class Watched:
     tool: str
     is_ahead: bool
     is_sure: bool
-    served: list[float] = dataclasses.field(default_factory=lambda: [0.0] * len(MANNERS))  # seconds, by each manner
+    #: What the server took for the call so far, in seconds, by each discipline.
+    served: list[float] = dataclasses.field(default_factory=lambda: [0.0] * len(DISCIPLINES))
     #: How long the agents' own calls would have been served and were not, because of calls ahead of time.
-    lost: list[float] = dataclasses.field(default_factory=lambda: [0.0] * len(MANNERS))
+    lost: list[float] = dataclasses.field(default_factory=lambda: [0.0] * len(DISCIPLINES))
 
 
 class _Load:
@@ -52,11 +53,11 @@ class _Load:
         number, own = len(self.calls), sum(not each.is_ahead for each in self.calls.values())
         own_place = 0
         for place, call in enumerate(self.calls.values()):
-            for at, manner in enumerate(MANNERS):
-                share = manner.share(place, number)
+            for at, discipline in enumerate(DISCIPLINES):
+                share = discipline.share(place, number)
                 call.served[at] += passed * share
                 if not call.is_ahead:
-                    call.lost[at] += passed * max(0.0, manner.share(own_place, own) - share)
+                    call.lost[at] += passed * max(0.0, discipline.share(own_place, own) - share)
             own_place += not call.is_ahead
 
 

@@ -1,10 +1,10 @@
 """How a server shares its time among calls: how many it answers at once, and what a call takes without the others.
 
-A server need not say that it answers one call at a time. Every ``Manner`` says what share of its time a server gives to
-each of the calls that are in flight *beside* one another, and so what it took for a call. The manner by which it took
-about as long for all calls of a tool, for those that were *alone*, too, is that of the server. One call that had to
-wait can be enough: that it took twice as long may be chance, but hardly that it took as long as usual from the end of
-the call before it.
+A server need not say that it answers one call at a time. Every ``Discipline`` says what share of its time a server
+gives to each of the calls that are in flight *beside* one another, and so what it took for a call. The queueing
+discipline by which it took about as long for all calls of a tool, for those that were *alone*, too, is that of the
+server. One call that had to wait can be enough: that it took twice as long may be chance, but hardly that it took as
+long as usual from the end of the call before it.
 
 Pure: no clock; times are given in seconds.
 """
@@ -16,18 +16,21 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spec_envs.wrappers.tools.manners import MANNERS
+from spec_envs.checks import as_number, integer, integer_or_none
+from spec_envs.wrappers.tools.disciplines import DISCIPLINES
 
 #: Only calls of tools that take this long alone are judged: in shorter calls, machinery is the greater part.
 _LONG_S = 0.05
-#: Shorter times are equal: a call that the server has not begun, by some manner, may have ended all the same.
+#: Shorter times are equal: a call that the server has not begun, by some discipline, may have ended all the same.
 _LEAST_S = 0.001
 #: How many calls of each tool are remembered.
 _MEMORY = 8
 #: The standard deviation of the logarithm of a duration that is assumed beforehand, and the values that it counts for.
 _SIGMA, _WEIGHT = 0.2, 2
-#: The most that one call may speak against a manner, and all calls together.
+#: The most that one call may speak against a discipline, and all calls together.
 _MOST, _MOST_TOGETHER = 4.0, 12.0
+#: Greater numbers than this are in no file that is whole.
+_GREATEST = 100.0
 #: A server counts as one that answers few calls at once if this much more speaks against that it answers any number.
 _MARGIN = 2.5
 #: After so many calls of such a server, more are tried again; doubled each time that they were tried in vain.
@@ -44,31 +47,37 @@ class Sharing:
 
     def __init__(self, at_first: int | None = None) -> None:
         self._on_trial = at_first
-        #: Of each tool, for each manner: logarithms of the times that the server took for the last calls.
+        #: Of each tool, for each discipline: logarithms of the times that the server took for the last calls.
         self._taken: dict[str, list[list[float]]] = {}
-        self._against = [0.0] * len(MANNERS)  # how much speaks against each manner
-        self._place = 0  # of the manner in ``MANNERS``
+        self._against = [0.0] * len(DISCIPLINES)  # how much speaks against each discipline
+        self._place = 0  # of the discipline in ``DISCIPLINES``
         self._retry_in = self._patience = _RETRY
 
     @property
     def place(self) -> int:
-        """The place of the server's manner in ``MANNERS``."""
+        """The place of the server's discipline in ``DISCIPLINES``."""
         return self._place
 
     @property
     def at_once(self) -> int | None:
         """How many calls the server answers at once; ``None``: any number, as far as is known."""
-        return MANNERS[self._place].at_once if self._place else self._on_trial
+        return DISCIPLINES[self._place].at_once if self._place else self._on_trial
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it has been found out whether the server answers one call at once, or more."""
+        return max(self._against) >= _MARGIN
 
     def usual_s(self, tool: str, unknown: float) -> float:
         """What a call of ``tool`` takes alone, at the most as a rule; ``unknown`` if that is not known."""
-        if tool not in self._taken:
+        known = self._taken.get(tool)
+        if known is None:
             return unknown
-        taken = self._taken[tool][self._place]
+        taken = known[self._place]
         return math.exp(statistics.fmean(taken) + math.sqrt(_variance(taken)))
 
     def took(self, tool: str, served: Sequence[float]) -> None:
-        """A call of ``tool`` ended for which the server took so many seconds, by each of ``MANNERS``."""
+        """A call of ``tool`` ended for which the server took so many seconds, by each of ``DISCIPLINES``."""
         self._count()
         values = [math.log(max(seconds, _LEAST_S)) for seconds in served]
         known = self._taken.get(tool)
@@ -82,7 +91,7 @@ class Sharing:
             del taken[:-_MEMORY]
 
     def _weigh(self, known: Sequence[Sequence[float]], values: Sequence[float]) -> None:
-        """Find out by which manner a call took as long as the calls before."""
+        """Find out by which discipline a call took as long as the calls before."""
         for place, (taken, value) in enumerate(zip(known, values, strict=True)):
             variance = _variance(taken)
             surprise = (value - statistics.fmean(taken)) ** 2 / (2 * variance)
@@ -97,12 +106,12 @@ class Sharing:
             self._on_trial = None  # it answers more than one at once
 
     def _count(self) -> None:
-        """Another call has ended: the server may have become another one since its manner was found out."""
+        """Another call has ended: the server may have become another one since its discipline was found out."""
         if self._place:
             self._retry_in -= 1
             if self._retry_in <= 0:
                 self._on_trial = 1 + (self.at_once or 0)
-                self._place, self._against = 0, [0.0] * len(MANNERS)
+                self._place, self._against = 0, [0.0] * len(DISCIPLINES)
 
     def as_dict(self) -> dict[str, Any]:
         """The state as values that JSON can hold; ``restore`` takes them."""
@@ -118,22 +127,22 @@ class Sharing:
         """
         taken = {str(tool): [_numbers(each) for each in known] for tool, known in held["taken"].items()}
         against = _numbers(held["against"])
-        place, numbers = int(held["place"]), (int(held["retry_in"]), int(held["patience"]))
-        on_trial = None if held["on_trial"] is None else max(1, int(held["on_trial"]))
-        if {len(against), *map(len, taken.values())} != {len(MANNERS)} or not 0 <= place < len(MANNERS):
-            raise ValueError("these are other manners")
+        place, retry_in, patience = (integer(name, held[name], least=0) for name in ("place", "retry_in", "patience"))
+        on_trial = integer_or_none("on_trial", held["on_trial"], least=1)
+        if {len(against), *map(len, taken.values())} != {len(DISCIPLINES)} or place >= len(DISCIPLINES):
+            raise ValueError("these are other disciplines")
         if not all(1 <= len(each) <= _MEMORY for known in taken.values() for each in known):
             raise ValueError("there are too few values, or too many")
         self._taken, self._against, self._place = taken, against, place
-        self._retry_in, self._patience = numbers
+        self._retry_in, self._patience = retry_in, min(_MOST_RETRY, max(_RETRY, patience))
         self._on_trial = on_trial
 
 
 def _numbers(values: Any) -> list[float]:
-    """Finite numbers; ``ValueError`` or ``TypeError`` if they are something else."""
-    numbers = [float(value) for value in values]
-    if not all(map(math.isfinite, numbers)):
-        raise ValueError(f"{numbers} are not finite")
+    """Logarithms of seconds, or what speaks against disciplines; ``ValueError``, ``TypeError`` if they are neither."""
+    numbers = [as_number(value) for value in values]
+    if not all(abs(number) <= _GREATEST for number in numbers):
+        raise ValueError(f"{numbers} are out of range")
     return numbers
 
 

@@ -12,6 +12,7 @@ import dataclasses
 import datetime
 import hashlib
 import json
+import math
 import os
 import re
 import tempfile
@@ -24,10 +25,11 @@ from typing import Any
 
 from spec_envs import Call
 from spec_envs.agents import NGramGuesser, PatternGuesser, UnionGuesser
+from spec_envs.checks import as_number
 from spec_envs.conversation import Conversation, ToolCall, ToolResult
 from spec_envs.integrations.mcp_proxy.config import ProxyConfig
 from spec_envs.integrations.mcp_proxy.lines import note
-from spec_envs.whole_files import write_whole
+from spec_envs.whole_files import read_whole, write_whole
 from spec_envs.wrappers.tools import ToolEstimates, ToolStatistics
 
 _VERSION = 1
@@ -96,12 +98,17 @@ class Figures:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Figures:
-        """The figures that ``to_json`` has written."""
+        """The figures that ``to_json`` has written.
+
+        Raises:
+            TypeError, ValueError, AttributeError: They are something else.
+        """
         tools = {
-            str(tool): {name: [float(each) for each in lists.get(name, ())] for name in ("called_s", "ready_s")}
+            str(tool): {name: list(map(_finite, lists.get(name, ()))) for name in ("called_s", "ready_s")}
             for tool, lists in data.get("tools", {}).items()
         }
-        return cls({name: float(data.get(name, 0)) for name in _COUNTS}, Counter(data.get("held_back", {})), tools)
+        held_back = Counter({str(why): int(_finite(count)) for why, count in data.get("held_back", {}).items()})
+        return cls({name: _finite(data.get(name, 0)) for name in _COUNTS}, held_back, tools)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -147,8 +154,8 @@ class Memory:
         #: What is known of the servers, and of how long the client thinks.
         self.estimates = ToolEstimates(_AT_FIRST)
         before = _read(self.file)
-        if self._learn_from(before) and before is not None and "estimates" in before:
-            self._estimate_from(before["estimates"])
+        if self._learn_from(before) and before is not None:
+            self.estimates = self._estimates_in(before)
         #: Guesses calls; learns by ``teach`` alone.
         self.guesser = _Guesses(UnionGuesser([self._ngrams, self._patterns]))
         self._teacher = concurrent.futures.ThreadPoolExecutor(1, "mcp-proxy-lessons")
@@ -171,18 +178,19 @@ class Memory:
         self._ngrams, self._patterns = ngrams, patterns
         return True
 
-    def _estimate_from(self, held: Any) -> None:
-        """Take over what earlier proxies have found out about the servers."""
+    def _estimates_in(self, data: Mapping[str, Any]) -> ToolEstimates:
+        """What a file says that proxies have found out about the servers."""
         estimates = ToolEstimates(_AT_FIRST)
         try:
-            estimates.restore(held)
+            if "estimates" in data:
+                estimates.restore(data["estimates"])
         except Exception as error:  # anybody may have changed the file
             note(f"{self.file}: the estimates cannot be read, and are made anew: {error!r}")
-        else:
-            self.estimates = estimates
+        return estimates
 
     def _join(self, data: Mapping[str, Any]) -> None:
         """Learn what another proxy of the same servers has written, and then the lessons that are not in its file."""
+        self.estimates.join(self._estimates_in(data))
         if self._learn_from(data):
             self.guesser.replace(UnionGuesser([self._ngrams, self._patterns]))
             for lesson in self._lessons:
@@ -295,6 +303,13 @@ class Memory:
                 self._new = new
 
 
+def _finite(value: Any) -> float:
+    """``value`` as a finite ``float``; ``ValueError`` if it is something else."""
+    if not math.isfinite(number := as_number(value)):
+        raise ValueError(f"{value!r:.80} is no finite number")
+    return number
+
+
 def _figures_in(data: Mapping[str, Any]) -> Figures:
     """The figures in the data of a file; none where they cannot be read."""
     try:
@@ -364,7 +379,7 @@ def _version(file: Path) -> tuple[int, int] | None:
 
 def _read(file: Path) -> dict[str, Any] | None:
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = json.loads(read_whole(file))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:

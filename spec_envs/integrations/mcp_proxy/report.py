@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spec_envs.integrations.mcp_proxy.memory import Figures, state_folder
+from spec_envs.whole_files import read_whole
 
 
 def read_status(state: Path | None) -> dict[str, Any]:
@@ -21,7 +22,7 @@ def read_status(state: Path | None) -> dict[str, Any]:
 
 def _server(file: Path) -> dict[str, Any] | None:
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = json.loads(read_whole(file))
         figures = Figures.from_json(data["figures"])
         counts = figures.counts
         return {

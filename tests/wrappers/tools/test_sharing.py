@@ -283,8 +283,12 @@ def test_estimates_are_kept_as_json():
 DAMAGED = {
     "nothing": {},
     "a list": [],
-    "other manners": {"servers": {"s": Sharing().as_dict() | {"against": [0.0]}}, "thoughts": []},
-    "no such manner": {"servers": {"s": Sharing().as_dict() | {"place": 99}}, "thoughts": []},
+    "other disciplines": {"servers": {"s": Sharing().as_dict() | {"against": [0.0]}}, "thoughts": []},
+    "no such discipline": {"servers": {"s": Sharing().as_dict() | {"place": 99}}, "thoughts": []},
+    "a patience without end": {"servers": {"s": Sharing().as_dict() | {"patience": 1e999}}, "thoughts": []},
+    "calls below 0": {"servers": {"s": Sharing().as_dict() | {"retry_in": -1}}, "thoughts": []},
+    "a part of a call": {"servers": {"s": Sharing().as_dict() | {"on_trial": 1.5}}, "thoughts": []},
+    "times like eternity": {"servers": {"s": Sharing().as_dict() | {"taken": {"t": [[1e300]] * 6}}}, "thoughts": []},
     "a tool without times": {"servers": {"s": Sharing().as_dict() | {"taken": {"t": [[]] * 6}}}, "thoughts": []},
     "infinite times": {"servers": {"s": Sharing().as_dict() | {"taken": {"t": [[1e999]] * 6}}}, "thoughts": []},
     "thoughts that are texts": {"servers": {}, "thoughts": ["a"]},
@@ -295,8 +299,10 @@ DAMAGED = {
 
 @pytest.mark.parametrize("held", DAMAGED.values(), ids=DAMAGED)
 def test_damaged_estimates_are_refused(held):
+    estimates = ToolEstimates()
     with pytest.raises((KeyError, TypeError, ValueError, AttributeError)):
-        ToolEstimates().restore(held)
+        estimates.restore(held)
+    assert estimates.as_dict() == ToolEstimates().as_dict()
 
 
 @pytest.mark.parametrize("kind", [SpeculativeTools, BlockingTools])
