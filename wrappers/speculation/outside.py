@@ -161,7 +161,7 @@ def _looked_at(modules: Iterable[str]) -> dict[str, Any]:
             if name.startswith("__"):
                 continue
             found[f"{module}.{name}"] = _Digest().of(value)
-            if isinstance(value, type) and value.__module__ == module:
+            if isinstance(value, type) and getattr(value, "__module__", None) == module:
                 for inner, attribute in list(vars(value).items()):
                     if not inner.startswith("__") or isinstance(attribute, types.FunctionType):
                         found[f"{value.__qualname__}.{inner}"] = _Digest().of(attribute)
@@ -226,7 +226,7 @@ class _Digest:
 
 @functools.lru_cache(maxsize=1024)
 def _is_recorder(kind: Any) -> bool:
-    return any(str(base.__module__).partition(".")[0] in _RECORDERS for base in kind.__mro__)
+    return any(str(getattr(base, "__module__", "")).partition(".")[0] in _RECORDERS for base in kind.__mro__)
 
 
 def _first_difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:
