@@ -128,7 +128,7 @@ def _is_constant(env: AnyEnv, name: str | None) -> bool:
         return name is not None
     kinds = [kind for layer in layers_in(env) for kind in type(layer).__mro__]
     held = [attributes[name] for attributes in map(vars, (*layers_in(env), *kinds)) if name in attributes]
-    methods = [each for kind in kinds if not is_foreign(kind) for each in vars(kind).items() if each[0] != "__init__"]
+    methods = [each for kind in kinds for each in vars(kind).items() if each[0] != "__init__"]
     return (
         bool(held)
         and all(is_constant(each) and not isinstance(each, property) for each in held)
