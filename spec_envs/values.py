@@ -282,7 +282,7 @@ def _copy_as_reduced(value: Any, memo: _Memo) -> Any:
     if isinstance(value, dict) and getattr(value, "__dict__", None) is value:
         return _copy_own_attributes(value, memo)
     try:
-        if kind.__module__ in ("weakref", "_weakrefset"):
+        if getattr(kind, "__module__", "") in ("weakref", "_weakrefset"):
             raise TypeError("it holds what it knows weakly, so a copy would lose its copies")
         if hasattr(kind, "__deepcopy__"):
             twin = kind.__deepcopy__(value, memo)
@@ -309,7 +309,7 @@ def _copy_as_reduced(value: Any, memo: _Memo) -> Any:
 def _not_copyable(value: object, why: str) -> NotCopyable:
     kind = type(value)
     return NotCopyable(
-        f"a value that the episode exchanges holds a {kind.__module__}.{kind.__qualname__}, which can change and "
+        f"a value that the episode exchanges holds a {_name(kind)}, which can change and "
         f"cannot be copied ({why}); exchange plain data instead, or give the class a __deepcopy__ (one that returns "
         f"the object itself, with __eq__ and __hash__, if objects of the class never change)"
     )
@@ -407,7 +407,8 @@ _OWN_KEYS = frozenset({str, bytes, type(None)})
 
 
 def _name(kind: type) -> str:
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    module = getattr(kind, "__module__", "builtins")  # some classes in C have none
+    return kind.__name__ if module == "builtins" else f"{module}.{kind.__qualname__}"
 
 
 def _dtype_name(dtype: np.dtype[Any]) -> str:

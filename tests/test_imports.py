@@ -37,6 +37,7 @@ MAY_WAIT = {
     "wrappers/speculation/episode.py": "says how long a step took on a fork",
     "wrappers/speculation/fork_steps.py": "keeps steps of forks and of the environment apart",
     "wrappers/speculation/rehearsal.py": "has so much real time and no more",
+    "wrappers/speculation/replays.py": "looks at what other threads do for as long as a step has taken",
     "wrappers/runtimes/asyncio.py": "the runtime of asyncio",
     "wrappers/runtimes/base.py": "asks whether it is in the thread that gets Ctrl-C",
     "spec_envs/background_loop.py": "an event loop for what asks the web, or a model",

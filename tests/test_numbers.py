@@ -61,7 +61,7 @@ TAKES_NUMBERS: dict[str, Callable[[Any], Any]] = {
     "Price": lambda value: Price(value, value),
     "EnginePool, timeout_s": lambda value: EnginePool("engine", timeout_s=value).close(),
     "rate_limited, per_s": lambda value: rate_limited(handler, max_calls=3, per_s=value),
-    "replay, speed": lambda value: replay(Recording(), speed=value),  # type: ignore[arg-type]
+    "replay, speed": lambda value: replay(Recording(), speed=value),
     "retry, backoff_s": lambda value: retry(handler, attempts=2, backoff_s=value),
 }
 

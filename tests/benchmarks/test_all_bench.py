@@ -92,7 +92,7 @@ class TestAll:
         assert low <= report["environments"]["chess"]["saved"]["value"] <= high
         assert {row["part"] for row in report["rows"]} == {"chess", "tools", "theory", "tuning", "search"}
         assert report["config"]["seed"] == 0 and report["config"]["versions"]["spec-envs"]
-        page = (tmp_path / "report.html").read_text()
+        page = (tmp_path / "report.html").read_text(encoding="utf-8")
         assert "<!doctype html>" in page.lower() and '"name":"game 0"' in page
         assert (
             "Stockfish" in result.stdout

@@ -137,7 +137,7 @@ class TestDemo:
         for number, move in enumerate(made_up_game(6, 4, LIKE_GPT5).moves):
             line = f"{number // 2 + 1}{'.' if number % 2 == 0 else '...'} {move}"
             assert result.stdout.count(line) == 2
-        report = (tmp_path / "out" / "report.html").read_text()
+        report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
         assert '"view":"chess"' in report and '"name":"chess, live"' in report
         lines = (tmp_path / "out" / "demo.jsonl").read_text().splitlines()
         outcomes = [json.loads(line)["outcome"] for line in lines if json.loads(line)["kind"] == "commit"]

@@ -38,6 +38,12 @@ DEPTH_1 = dataclasses.replace(FREELY, max_depth=1, windows_ahead=False, max_infl
 UNLIMITED = dataclasses.replace(FREELY, max_inflight=10_000, max_nodes=100_000)
 
 
+def full(found: simulation.Prediction) -> Any:
+    """The tokens in full, which are known."""
+    assert found.tokens_full is not None
+    return found.tokens_full
+
+
 def workload(**settings: Any) -> Workload:
     given = PlanSettings(**{"median_s": 4.0, "tokens": 100.0, "guess_rates": "0.5,0.2", "calls": 6, **settings})
     return completed(drawn(given), given)
@@ -123,7 +129,7 @@ class TestPredictionsOfTheChessBench:
             replays = [chess_bench.replay(game) for game in games]
         found = simulate(known, settings.k, settings.limits, episodes=len(games))
         assert found.saved.mean == pytest.approx(statistics.fmean(each.saved for each in replays), abs=0.03)
-        assert found.tokens_full.mean == pytest.approx(
+        assert full(found).mean == pytest.approx(
             statistics.fmean(each.tokens_full or 1.0 for each in replays), rel=tokens
         )
 
@@ -148,7 +154,7 @@ class TestClosedForms:
         expected, found = closed_form(known, k=2, selectivity=0.0), simulate(known, 2, DEPTH_1, episodes=150)
         assert found.saved.mean == pytest.approx(expected.saved_at_depth_1, abs=2 * found.saved.half)
         # The closed form has no window for the last call, which has no next one
-        assert found.tokens_full.mean == pytest.approx(expected.tokens_at_depth_1, abs=2 * found.tokens_full.half)
+        assert full(found).mean == pytest.approx(expected.tokens_at_depth_1, abs=2 * full(found).half)
 
     def test_without_limits_agrees_with_the_simulation_for_equal_seconds(self):
         known = workload(guess_rates="0.7", sigma=0.0, guess_s=1.0, calls=5, episodes=100)
@@ -173,11 +179,12 @@ class TestSimulation:
         found = simulate(known, 1, Limits(max_inflight=10))
         assert found.saved.mean == pytest.approx(4 / 5)
         assert found.saved.half == pytest.approx(0.0)
-        assert found.tokens_full.mean == found.tokens_partial.mean == 1.0
+        assert found.tokens_partial is not None
+        assert full(found).mean == found.tokens_partial.mean == 1.0
 
     def test_no_call_in_flight_is_the_plain_loop(self):
         found = simulate(workload(), 2, Limits(max_inflight=0))
-        assert (found.saved.mean, found.tokens_full.mean) == (0.0, 1.0)
+        assert (found.saved.mean, full(found).mean) == (0.0, 1.0)
 
     def test_calls_that_must_not_be_made_ahead_are_not(self):
         assert simulate(workload(writes=1.0), 2, Limits()).saved.mean == 0.0

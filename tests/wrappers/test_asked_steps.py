@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import random
 import threading
 import warnings
@@ -350,12 +351,10 @@ def test_certify_says_so() -> None:
 
 @pytest.mark.parametrize("runtime", VIRTUAL)
 def test_the_user_may_know_better(runtime: str) -> None:
-    class Counted(ClassNumber):
-        def after(self):
-            super().after()
-            return 0
-
-    with wrapped(Counted(1.0), runtime, rehearse=False, prove_every=0) as env:
+    with wrapped(UnseenClassNumber(1.0), runtime) as env:
+        with pytest.warns(RuntimeWarning, match="only a record .* pass rehearse=False, prove_every=0"):
+            episode(env, env.act)
+    with wrapped(UnseenClassNumber(1.0), runtime, rehearse=False, prove_every=0) as env:
         assert episode(env, env.act) == episode(Desk(), act)
         assert env.statistics.rehearsal == "none" and env.statistics.proofs == 0 and env.statistics.stopped is None
 
@@ -442,18 +441,25 @@ def test_a_failed_call_that_the_environment_catches_is_nobodys_fault(runtime: st
         assert speculative.statistics.divergences > 0 and speculative.statistics.stopped is None
 
 
+@pytest.mark.parametrize("is_limited", [False, True])
 @pytest.mark.parametrize("runtime", VIRTUAL)
-def test_what_the_user_changes_is_nobodys_fault(runtime: str) -> None:
-    plain = Desk()
-    with wrapped(Desk(1.0), runtime) as env:
-        observation, expected = env.reset(seed=0)[0], plain.reset(seed=0)[0]
-        for number in range(8):
-            if number in (2, 5):
-                env.env.unwrapped.x += 5
-                plain.x += 5
-            observation, expected = env.step(env.act(observation))[0], plain.step(act(expected))[0]
-            assert observation.tolist() == expected.tolist()
-        assert env.statistics.divergences == 2 and env.statistics.stopped is None
+def test_what_the_user_changes_is_nobodys_fault_and_looked_for_once_it_has_shown(
+    runtime: str, is_limited: bool
+) -> None:
+    """The user has the environment from before it was wrapped, and changes it before or after the policy decides."""
+    plain, held = Desk(), Desk(1.0)
+    with wrapped(gym.wrappers.TimeLimit(held, 99) if is_limited else held, runtime) as env:
+        for _ in range(2):
+            observation, expected = env.reset(seed=0)[0], plain.reset(seed=0)[0]
+            for number in range(8):
+                plain.x += number % 4 * 5
+                held.x += number % 4 * 5 * (number % 2)
+                action = env.act(observation)
+                held.x += number % 4 * 5 * (1 - number % 2)
+                observation, expected = env.step(action)[0], plain.step(act(expected))[0]
+                assert observation.tolist() == expected.tolist()
+        assert env.statistics.divergences == 1 and env.statistics.stopped is None
+        assert env.statistics.hits > 16
 
 
 @pytest.mark.parametrize("runtime", VIRTUAL)
@@ -467,6 +473,40 @@ def test_a_reset_that_draws_from_entropy_is_no_fault(runtime: str) -> None:
         for _ in range(2):
             episode(env, env.act)
         assert env.statistics.stopped is None
+
+
+class Records(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record.getMessage())
+
+
+LOG = logging.Logger("of the desk")
+LOG.addHandler(Records())
+
+
+class Logs(Desk):
+    """Logs its steps, in a logger of its module whose handler keeps them."""
+
+    def before(self):
+        LOG.info("asks")
+
+    def after(self):
+        LOG.info("has asked")
+        return 0
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_what_is_logged_is_no_change(runtime: str) -> None:
+    with wrapped(Logs(0.0 if runtime == "threads" else 1.0), runtime) as env, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert episode(env, env.act) == episode(Desk(), act)
+        assert env.statistics.stopped is None and env.statistics.rehearsal == "passed"
 
 
 def test_what_other_threads_change_is_not_the_steps() -> None:

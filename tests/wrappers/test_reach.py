@@ -22,6 +22,14 @@ class Walk(gym.Env[Any, int]):
     observation_space: Any = gym.spaces.Box(-1e9, 1e9, (1,))
     action_space: Any = gym.spaces.Discrete(2)
     x = 0.0
+    sides = 2
+
+    def __init__(self) -> None:
+        self.words = ("a", "b")
+
+    @property
+    def twice(self) -> float:
+        return 2 * self.x
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
         super().reset(seed=seed)
@@ -69,6 +77,36 @@ class Model(Holder):
         return 0, None
 
 
+class Learner(Holder):
+    """Keeps the environment in which it learns, and counts the episodes; plays without."""
+
+    def learn(self) -> None:
+        self.env.reset()
+
+    def report(self) -> float:
+        return float(self.env.x)
+
+    def score(self, observation: Any) -> int:
+        return len(observation)
+
+    def __call__(self, observation: Any) -> int:
+        return self.score(observation) % 2
+
+
+class Asks(Learner):
+    """Its helper looks."""
+
+    def score(self, observation: Any) -> int:
+        return int(self.report())
+
+
+class Numbers(Holder):
+    """Looks at what is set when the environment is made."""
+
+    def __call__(self, observation: Any) -> int:
+        return len(self.env.unwrapped.words) % self.env.unwrapped.sides + self.env.unwrapped.sides - 2
+
+
 def by_global(env: Any) -> Callable[[Any], int]:
     global ENV
     ENV = env
@@ -105,6 +143,8 @@ LOOKS: dict[str, Callable[[Any], Any]] = {
     "default": lambda env: lambda observation, env=env: int(env.x) % 2,
     "partial": lambda env: functools.partial(lambda env, observation: int(env.x) % 2, env),
     "object": Holder,
+    "method that is called": Asks,
+    "property": lambda env: lambda observation: int(env.unwrapped.twice) % 2,
     "method": lambda env: Chooser(env).choose,
     "list": lambda env: functools.partial(lambda envs, observation: int(envs[0].x) % 2, [env]),
     "with latency": lambda env: with_latency(Holder(env), 0.0),
@@ -136,6 +176,10 @@ FINE: dict[str, Callable[[Any], Any]] = {
     "both spaces": lambda env: lambda observation: int(env.action_space.n) - int(env.observation_space.shape[0]),
     "object with the space": HoldsSpace,
     "model": Model,
+    "learner": Learner,
+    "method of a learner": lambda env: Learner(env).score,
+    "constants": Numbers,
+    "a constant of a variable": lambda env: lambda observation: env.unwrapped.sides - env.sides,
     "another environment": lambda env: Holder(Walk()),
     "class": lambda env: lambda observation: int(Walk.x),
     "nothing": lambda env: lambda observation: 0,
@@ -182,6 +226,13 @@ class Reads:
         return int(2 * getattr(self.local, "temperature", 0))
 
 
+def makes_its_own(observation: Any) -> int:
+    """Sets what it uses, in each thread once."""
+    if not hasattr(LOCAL, "bias"):
+        LOCAL.bias = 1
+    return int(LOCAL.bias)
+
+
 async def awaited(observation: Any) -> int:
     return by_thread(observation)
 
@@ -211,6 +262,7 @@ def test_resources_of_a_thread_and_calls_on_the_same_thread_are_fine(bias: None)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         SpeculativeWrapper(Walk(), uses_connection, guessers={"policy": Both()}).close()
+        SpeculativeWrapper(Walk(), makes_its_own, guessers={"policy": Both()}).close()
         SpeculativeWrapper(Walk(), by_thread, guessers={"policy": Both()}, runtime="simulation").close()
         AsyncSpeculativeWrapper(Walk(), awaited, guessers={"policy": Both()})
         SpeculativeWrapper(FakeEnv({"world": pure_response}), lambda observation: 0).close()

@@ -49,7 +49,6 @@ def _looked_into(session: Session, transition: Transition, replay: Replay) -> st
         if replay.is_reset:
             session.trust.begin(session.env, transition, replay, reason)
         elif verifying.is_plausible:
-            verifying.was_lent = False
             reason = session.trust.change_by(replay)
     return reason
 

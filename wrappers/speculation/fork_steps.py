@@ -18,6 +18,7 @@ from spec_envs.global_generators import GlobalGenerators
 from spec_envs.pickling import NotPicklable
 from spec_envs.values import own_copy
 from spec_envs.wrappers.speculation.contexts import run_apart
+from spec_envs.wrappers.speculation.outside import SHARED
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition
 from spec_envs.wrappers.speculation.watch import Watch
 
@@ -145,7 +146,7 @@ class ForkSteps(NotPicklable):
             return twin, result, f"sets the context variable {variable!r}; keep it in the environment"
         name = None if watch is None or marks is None else watch.change(marks)
         if name is not None:
-            return twin, result, f"changes {name}, which is shared by all environments; keep it in the environment"
+            return twin, result, f"changes {name}, {SHARED}"
         return twin, result, None
 
 

@@ -3,8 +3,12 @@
 Branches have begun on forks of what the environment was before, so a change means that they have to begin anew.
 """
 
+from typing import Any
+
+from spec_envs.call_env import CallEnv
 from spec_envs.errors import NotForkable
 from spec_envs.forking import difference, fork
+from spec_envs.wrappers.speculation.outside import attributes_of, layers_in
 from spec_envs.wrappers.speculation.transitions import AnyEnv
 
 
@@ -17,14 +21,14 @@ class Lending:
 
     def __init__(self) -> None:
         self.is_lent = False
-        self._before: AnyEnv | None = None
+        self._before: AnyEnv | dict[str, Any] | None = None
 
     def lend(self, env: AnyEnv) -> None:
         """The user gets ``env`` now, and may change it until ``has_changed`` is asked."""
         if not self.is_lent:
             self.is_lent = True
             try:
-                self._before = fork(env)
+                self._before = _seen(env) if isinstance(env.unwrapped, CallEnv) else fork(env)
             except NotForkable:  # the next fork says so
                 self._before = None
 
@@ -33,4 +37,11 @@ class Lending:
         if not self.is_lent:
             return False
         before, self._before, self.is_lent = self._before, None, False
+        if isinstance(before, dict):
+            return before != _seen(env)
         return before is None or difference(before, env) is not None
+
+
+def _seen(env: AnyEnv) -> dict[str, Any]:
+    """What is seen of an environment that asks for its calls: it has a ``fork()``, which decides what is compared."""
+    return attributes_of(layers_in(env))

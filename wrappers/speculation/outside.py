@@ -7,6 +7,7 @@ import array
 import collections
 import copyreg
 import ctypes
+import functools
 import itertools
 import random
 import sys
@@ -30,6 +31,15 @@ _MOST_BYTES = 1 << 16
 FOREIGN = frozenset({"numpy", "gymnasium", "spec_envs", "chess", "builtins"} | set(sys.stdlib_module_names))
 #: Attributes of environments with a ``fork()`` of their own that are not theirs alone: handlers act on the world.
 _NOT_OWN = frozenset({"env", "handlers", "metadata", "spec", "_answer", "_shared", "_rng_snapshot"})
+#: Libraries whose objects record what a program does, and are not read by it.
+_RECORDERS = frozenset(
+    {"logging", "loguru", "opentelemetry", "prometheus_client", "rich", "structlog", "tqdm", "wandb"}
+)
+#: What is said of a variable of a module or class that steps change.
+SHARED = (
+    "which is shared by all environments; keep it in the environment, or, if it is only a record that no step, handler "
+    "or policy reads, pass rehearse=False, prove_every=0 (steps of forks are then in it, too)"
+)
 
 
 class Outside:
@@ -42,7 +52,7 @@ class Outside:
         self._generators, self._process = GlobalGenerators(), ProcessState()
         self._env = env
         self._modules = sorted(_modules_of(env))
-        self._shared, self._attributes = _looked_at(self._modules), _attributes_of(env)
+        self._shared, self._attributes = _looked_at(self._modules), attributes_of(_keepers_in(env))
 
     def change(self) -> str | None:
         """What has changed, and what to use instead; ``None`` if nothing has changed.
@@ -55,12 +65,12 @@ class Outside:
         setting = self._process.change()
         if setting is not None:
             return f"its steps change {setting}, which all of the program shares"
-        name = _first_difference(self._attributes, _attributes_of(self._env))
+        name = _first_difference(self._attributes, attributes_of(_keepers_in(self._env)))
         if name is not None:
             return f"a step of a fork changes {name}, which the fork shares with its original; copy it in fork()"
         name = _first_difference(self._shared, _looked_at(self._modules))
         if name is not None:
-            return f"its steps change {name}, which is shared by all environments; keep it in the environment"
+            return f"its steps change {name}, {SHARED}"
         return None
 
     @property
@@ -92,15 +102,21 @@ def layers_in(env: gym.Env[Any, Any]) -> Iterator[gym.Env[Any, Any]]:
     yield env
 
 
-def _attributes_of(env: gym.Env[Any, Any]) -> dict[str, Any]:
-    """A digest of each attribute of the layers that have a ``fork()`` of their own."""
+def attributes_of(layers: Iterable[gym.Env[Any, Any]]) -> dict[str, Any]:
+    """A digest of each attribute of ``layers`` that is theirs alone, by its name."""
     return {
         f"{type(layer).__name__}.{name}": _Digest().of(value)
-        for layer in layers_in(env)
-        if own_fork(type(layer)) is not None  # type: ignore[arg-type]  # mypy thinks that a class is not hashable
+        for layer in layers
         for name, value in vars(layer).items()
         if name not in _NOT_OWN
     }
+
+
+def _keepers_in(env: gym.Env[Any, Any]) -> Iterator[gym.Env[Any, Any]]:
+    """The layers that have a ``fork()`` of their own, which decides what is shared."""
+    for layer in layers_in(env):
+        if own_fork(type(layer)) is not None:  # type: ignore[arg-type]  # mypy thinks that a class is not hashable
+            yield layer
 
 
 def _modules_of(env: gym.Env[Any, Any]) -> Iterator[str]:
@@ -145,7 +161,7 @@ def _looked_at(modules: Iterable[str]) -> dict[str, Any]:
             if name.startswith("__"):
                 continue
             found[f"{module}.{name}"] = _Digest().of(value)
-            if isinstance(value, type) and value.__module__ == module:
+            if isinstance(value, type) and getattr(value, "__module__", None) == module:
                 for inner, attribute in list(vars(value).items()):
                     if not inner.startswith("__") or isinstance(attribute, types.FunctionType):
                         found[f"{value.__qualname__}.{inner}"] = _Digest().of(attribute)
@@ -167,6 +183,8 @@ class _Digest:
             return ("value", kind, repr(value))
         if isinstance(value, gym.Env) or str(getattr(kind, "__module__", "")).startswith("spec_envs."):
             return None  # an environment is compared by itself; a wrapper and its guessers change beside the steps
+        if _is_recorder(kind):  # type: ignore[arg-type]  # mypy thinks that a class is not hashable
+            return None
         if self._left < 0 or id(value) in self._above:
             return None
         self._above.add(id(value))
@@ -204,6 +222,11 @@ class _Digest:
         if slots := copyreg._slotnames(kind):  # type: ignore[attr-defined]  # caches them in the class
             return ("dict", kind, {name: self.of(getattr(value, name, None)) for name in slots})
         return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_recorder(kind: Any) -> bool:
+    return any(str(getattr(base, "__module__", "")).partition(".")[0] in _RECORDERS for base in kind.__mro__)
 
 
 def _first_difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:

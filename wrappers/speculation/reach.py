@@ -8,11 +8,12 @@ import dis
 import functools
 import threading
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
 import gymnasium as gym
 
+from spec_envs.forking.kinds import is_constant
 from spec_envs.functions import contents_of
 from spec_envs.handling import is_async
 from spec_envs.immutable import ATOMS
@@ -38,14 +39,16 @@ def reasons_against(env: AnyEnv, callables: Iterable[tuple[str, Any]], *, on_thr
     layers = {id(layer) for layer in layers_in(env)}
     for name, function in callables:
         on_worker = on_threads and not is_async(function)
-        for value in _reached(function):
+        found, codes = _reached(function)
+        for value in found:
             if name == "policy" and id(value) in layers:
                 yield (
                     f"the policy looks at {value} itself, which is in another state when the policy is called ahead of "
-                    f"time, and is replaced where forks make its steps; let it depend on its observation alone"
+                    f"time, and is replaced where forks make its steps; let it depend on its observation alone (what "
+                    f"never changes in an episode can be taken out of the environment when the policy is made)"
                 )
                 break
-            if on_worker and isinstance(value, threading.local) and (names := _plain_names(value)):
+            if on_worker and isinstance(value, threading.local) and (names := _plain_names(value, codes)):
                 yield (
                     f"{name!r} uses variables of the thread ({', '.join(names)}), which calls ahead of time on other "
                     f"threads do not have; use a context variable (contextvars)"
@@ -53,13 +56,30 @@ def reasons_against(env: AnyEnv, callables: Iterable[tuple[str, Any]], *, on_thr
                 break
 
 
-def _plain_names(local: threading.local) -> list[str]:
-    """The variables that are settings, not resources of one thread each."""
-    return [name for name, value in vars(local).items() if type(value) in _PLAIN]
+def _plain_names(local: threading.local, codes: Iterable[types.CodeType]) -> list[str]:
+    """The variables that are settings, not resources of one thread each, which the code makes itself."""
+    made = {name for code in codes for name in _set_by(code)}
+    return [name for name, value in vars(local).items() if type(value) in _PLAIN and name not in made]
 
 
-def _reached(start: Any) -> Iterator[Any]:
-    """Environments and thread variables that ``start`` uses, as far as that is seen."""
+def _reached(start: Any) -> tuple[list[Any], set[types.CodeType]]:
+    """Environments and thread variables that ``start`` uses, as far as that is seen, and the code that it calls.
+
+    Where there are any, only methods count whose name is in code that is called: a model may learn in its environment.
+    """
+    codes = set[types.CodeType]()
+    found = list(_walk(start, None, codes))
+    known, called = -1, set[str]()
+    is_any = bool(found)
+    while is_any and len(called) > known:
+        known, codes = len(called), set()
+        found = list(_walk(start, called, codes))
+        called |= {name for code in codes for name in code.co_names}
+    return found, codes
+
+
+def _walk(start: Any, called: Container[str] | None, codes: set[types.CodeType]) -> Iterator[Any]:
+    """What ``start`` uses, if the methods named in ``called`` are called (``None``: all); ``codes`` gets their code."""
     todo, seen = [start], set[int]()
     while todo and len(seen) < _MOST_OBJECTS:
         value = todo.pop()
@@ -69,7 +89,7 @@ def _reached(start: Any) -> Iterator[Any]:
         if isinstance(value, (gym.Env, threading.local)):
             yield value
         elif isinstance(value, types.FunctionType):
-            todo += [] if is_foreign(value) and not value.__closure__ else _used_by(value)
+            todo += [] if is_foreign(value) and not value.__closure__ else _used_by(value, codes)
         elif isinstance(value, types.MethodType):
             todo += [value.__self__, value.__func__]
         elif isinstance(value, functools.partial):
@@ -78,33 +98,59 @@ def _reached(start: Any) -> Iterator[Any]:
             items = value.values() if isinstance(value, dict) else value
             todo += [item for item, _ in zip(items, range(_MOST_ITEMS), strict=False)]
         elif not isinstance(value, (type, types.ModuleType, gym.Space)) and not hasattr(value, "predict"):
-            todo += _held_by(value)
+            todo += _held_by(value, called, codes)
 
 
-def _held_by(value: Any) -> list[Any]:
+def _held_by(value: Any, called: Container[str] | None, codes: set[types.CodeType]) -> list[Any]:
     """The attributes of an object, less environments of which its methods use only what is constant."""
     found: dict[str, Any] = {}
     for kind in type(value).__mro__:
         if not is_foreign(kind):
             found = {**vars(kind), **found}  # what a class defines hides what its bases do
-    methods = [each for each in found.values() if isinstance(each, types.FunctionType)]
+    methods = [
+        each
+        for name, each in found.items()
+        if isinstance(each, types.FunctionType)
+        and (called is None or name in called or (name.startswith("__") and name != "__init__"))
+    ]
     used = {use for method in methods for code in _codes_in(method.__code__) for use in _uses_in(code)}
     held = [
         item
         for name, item in getattr(value, "__dict__", {}).items()
-        if not isinstance(item, gym.Env) or any(use[0] == name and use[1] not in _CONSTANT for use in used)
+        if not isinstance(item, gym.Env) or any(use[0] == name and not _is_constant(item, use[1]) for use in used)
     ]
-    return held + [item for method in methods for item in _used_by(method)]
+    return held + [item for method in methods for item in _used_by(method, codes)]
 
 
-def _used_by(function: types.FunctionType) -> list[Any]:
+def _is_constant(env: AnyEnv, name: str | None) -> bool:
+    """Whether an attribute of an environment, or of one of its layers, never changes in an episode."""
+    if name is None or name in _CONSTANT:
+        return name is not None
+    kinds = [kind for layer in layers_in(env) for kind in type(layer).__mro__]
+    held = [attributes[name] for attributes in map(vars, (*layers_in(env), *kinds)) if name in attributes]
+    methods = [each for kind in kinds for each in vars(kind).items() if each[0] != "__init__"]
+    return (
+        bool(held)
+        and all(is_constant(each) and not isinstance(each, property) for each in held)
+        and not any(
+            name in _set_by(code)
+            for _, method in methods
+            if isinstance(method, types.FunctionType)
+            for code in _codes_in(method.__code__)
+        )
+    )
+
+
+def _used_by(function: types.FunctionType, codes: set[types.CodeType]) -> list[Any]:
     """What a function closes over, has as defaults, or names among the variables of its module."""
     named = {**dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=False))}
-    used = {use for code in _codes_in(function.__code__) for use in _uses_in(code)}
+    own = list(_codes_in(function.__code__))
+    codes.update(own)
+    used = {use for code in own for use in _uses_in(code)}
     found = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
     for name, then in used:
         values = contents_of(named[name]) if name in named else [function.__globals__.get(name)]
-        found += [value for value in values if not (isinstance(value, gym.Env) and then in _CONSTANT)]
+        found += [value for value in values if not (isinstance(value, gym.Env) and _is_constant(value, then))]
     return found
 
 
@@ -117,12 +163,19 @@ def _codes_in(code: types.CodeType) -> Iterator[types.CodeType]:
 
 @functools.lru_cache(maxsize=1024)
 def _uses_in(code: types.CodeType) -> frozenset[tuple[str, str | None]]:
-    """Each name that the code loads, with the attribute that it takes of it at once, if it does."""
-    steps = list(dis.get_instructions(code))
+    """Each name that the code loads, with the attribute that it takes of it at once, or of its ``unwrapped``."""
     loads = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_ATTR")
     takes = ("LOAD_ATTR", "LOAD_METHOD")
-    return frozenset(
-        (step.argval, then.argval if then.opname in takes else None)
-        for step, then in zip(steps, [*steps[1:], steps[-1]], strict=True)
-        if step.opname in loads
-    )
+    steps = [(step.argval, step.opname in loads, step.opname in takes) for step in dis.get_instructions(code)]
+    uses = set[tuple[str, str | None]]()
+    for number, (name, is_load, _) in enumerate(steps):
+        then = [after if is_taken else None for after, _, is_taken in steps[number + 1 : number + 3]]
+        if is_load:
+            uses.add((name, next((after for after in then if after != "unwrapped"), None)))
+    return frozenset(uses)
+
+
+@functools.lru_cache(maxsize=1024)
+def _set_by(code: types.CodeType) -> frozenset[str]:
+    """The attributes that the code sets, of whatever object."""
+    return frozenset(step.argval for step in dis.get_instructions(code) if step.opname == "STORE_ATTR")

@@ -7,7 +7,7 @@ stepped.
 
 import time
 import warnings
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 from spec_envs.actions import allowed_action, sampling_copy
@@ -57,18 +57,22 @@ def rehearse(env: AnyEnv, begun: Transition, budget_s: float | None = None) -> b
     return complete
 
 
-def is_quick(run: Callable[[], object]) -> bool:
-    """Run ``run``, and return whether there is time to do so again."""
+def is_quick(parts: Iterable[Callable[[], object]]) -> bool:
+    """Run ``parts``, as long as there is time to do so again, and return whether there was time for all."""
     began = time.perf_counter()
-    run()
-    return time.perf_counter() - began <= BUDGET_S / 2
+    for part in parts:
+        part()
+        if time.perf_counter() - began > BUDGET_S / 2:
+            return False
+    return True
 
 
 def refusal(env: AnyEnv, reason: str, way_out: str) -> NotForkable:
     """The error for an environment whose forks cannot be relied on, for ``reason``."""
     found = "Found by stepping forks of it"
     return NotForkable(
-        f"{env} cannot be speculated on: {reason}. {found}. {way_out}; or pass rehearse=False if you know better"
+        f"{env} cannot be speculated on: {reason}. {found}. {way_out}; "
+        f"or pass rehearse=False, prove_every=0 if you know better"
     )
 
 

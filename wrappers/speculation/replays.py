@@ -6,6 +6,7 @@ function of its state and its responses.
 
 import contextvars
 import dataclasses
+import time
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
@@ -84,20 +85,28 @@ def change_by(env: AnyEnv, run: Callable[[], object]) -> str | None:
     Other threads may change something while it runs: a change counts that is there each time, and not without it.
     Global generators and settings of the process are then set back.
     """
-    reason, first = None, None
+    reason, first, took_s = None, None, 0.0
     for _ in range(_TIMES):
         outside = Outside(env)
-        first = first or outside
+        first, began = first or outside, time.perf_counter()
         run()
+        took_s = max(took_s, time.perf_counter() - began)
         reason = outside.change()
         if reason is None:
             return None
-    if all(Outside(env).change() is not None for _ in range(_TIMES)):
+    if all(_changes_meanwhile(env, took_s) for _ in range(_TIMES)):
         return None
     assert first is not None
     if first.can_be_restored:
         first.restore()
     return reason
+
+
+def _changes_meanwhile(env: AnyEnv, seconds: float) -> bool:
+    """Whether others change something outside of ``env`` in so many seconds."""
+    outside = Outside(env)
+    time.sleep(seconds)
+    return outside.change() is not None
 
 
 def rehearse_asking(env: AnyEnv, begun: Transition, replay: Replay | None, reason: str | None) -> bool:
@@ -123,7 +132,7 @@ def rehearse_asking(env: AnyEnv, begun: Transition, replay: Replay | None, reaso
         for each in replays:
             each.make()
 
-    in_time = rehearsal.is_quick(run)
+    in_time = rehearsal.is_quick(each.make for each in replays)
     reason = reason or (change_by(env, run) if in_time else None)
     if reason is not None:
         raise rehearsal.refusal(env, reason, "Mend it")

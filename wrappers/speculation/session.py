@@ -157,13 +157,12 @@ class Session(Lifetime):
         if self.driver.interrupted:
             raise ResetNeeded("Ctrl-C has interrupted the episode in the middle of an event; call reset() first")
         if self._lending.is_lent and self._lending.has_changed(self.env) and (root := self.root) is not None:
-            self._go_on_from(dataclasses.replace(root, env=self.env))
+            self._go_on_from(dataclasses.replace(root, env=self.snapshot(may_refuse=False) if self.asks else self.env))
 
     def lend(self) -> AnyEnv:
-        """The environment for the user, who may change it. One that asks is compared with its branches anyway."""
-        if self.asks:
-            self.verifying.was_lent = True
-        elif not self.is_plain and not self.closed and self.root is not None:
+        """The environment for the user, who may change it; one that asks may be in the user's hands all the time."""
+        is_compared = self.verifying.is_wary or not self.asks
+        if is_compared and not self.is_plain and not self.closed and self.root is not None:
             self._lending.lend(self.env)
         return self.env
 
@@ -254,6 +253,8 @@ class Session(Lifetime):
         self._num_decisions += 1
         if self._num_decisions in LOOK_AFTER:
             self._policy_state.look()
+        if self.verifying.is_wary:
+            self.lend()
         return own_copy(action_of(decision))
 
     def begin_step(self, root: Deciding, action: Any) -> None:
@@ -432,12 +433,16 @@ class Session(Lifetime):
             self._end_cycle(guard)
         if self._can_turn_plain and self._awaited and not self.asks:
             self._choose_loop()
+        if self.verifying.is_wary:
+            self.lend()
         return result
 
     def reset_result(self, transition: Transition) -> tuple[Any, dict[str, Any]]:
         """Return what ``reset`` returns."""
         self.pacing.end_reset(is_leftover=not self.driver.is_idle)
         self.trace.add_observation(self.driver.now(), transition.observation)
+        if self.verifying.is_wary:
+            self.lend()
         return transition.observation, self.info_of(transition.info)
 
     def info_of(self, info: dict[str, Any] | None) -> dict[str, Any]:

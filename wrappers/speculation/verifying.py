@@ -12,9 +12,6 @@ from spec_envs.wrappers.speculation.episode import Deciding
 from spec_envs.wrappers.speculation.replays import Outcome, Replay, change_by
 from spec_envs.wrappers.speculation.transitions import Transition
 
-#: How many wrong predictions are put down to the user, who had the environment in hand and may have changed it.
-_MOST_PARDONED = 2
-
 
 class Verifying:
     """What is known of the step or reset under way.
@@ -23,13 +20,13 @@ class Verifying:
         driver: Has the branch; counts the wrong predictions.
 
     Attributes:
-        was_lent: Whether the user has got the environment since the last right prediction, and may have changed it.
+        is_wary: Whether a prediction was wrong for no reason that was found: the user may have changed the environment
+            between two steps. From then on that has to be looked for before each step.
     """
 
     def __init__(self, driver: Driver) -> None:
-        self.was_lent = False
+        self.is_wary = False
         self._driver = driver
-        self._pardoned = 0
         self._wrong: tuple[Outcome, Outcome] | None = None
         self._is_excused = False
 
@@ -73,11 +70,11 @@ class Verifying:
             # A reset without a seed may draw from entropy: that is no fault.
             text = f"made twice in one state and with the same responses, a {method} {one.what}, and then {other.what}"
             return None if replay.is_reset else f"{text}; a {method} has to be a function of these"
-        if self.was_lent and self._pardoned < _MOST_PARDONED:
-            self._pardoned += 1
+        if not self.is_wary:
+            self.is_wary = True
             return None
         return (
             f"a {method} {did.what} where a fork of it, with the same responses, {predicted.what}; either its fork() "
             f"leaves something out, or what it does depends on something outside of it (a handler that changes it, a "
-            f"thread, a clock, a file), or it was changed between two steps"
+            f"thread, a clock, a file)"
         )

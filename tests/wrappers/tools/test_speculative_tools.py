@@ -785,7 +785,7 @@ def test_a_plain_function_is_carried_out_once_where_it_is_found_out_only_then():
     async def main():
         orders: list[int] = []
 
-        def order(number):
+        def order(number: int) -> Any:
             orders.append(number)
             return f"order {number}"
 
