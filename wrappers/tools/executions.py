@@ -149,6 +149,7 @@ class Executions:
     def began(self, execution: Execution, now: float) -> None:
         """The tool gets the call now; ``begin`` has only let it through."""
         self._quota(execution.call.name).began(execution, now)
+        self._loads.began(execution, now)
 
     # -- the end of executions -----------------------------------------------------------------------------------
 

@@ -44,6 +44,7 @@ class _Load:
     def __init__(self, sharing: Sharing) -> None:
         self.sharing = sharing
         self.calls: dict[int, Watched] = {}
+        self.unwatched = 0  # how many more there are
         self.busy_until = -math.inf  # with calls that were given up
         self._seen_at = 0.0
 
@@ -59,6 +60,11 @@ class _Load:
                 if not call.is_ahead:
                     call.lost[at] += passed * max(0.0, discipline.share(own_place, own) - share)
             own_place += not call.is_ahead
+
+    def doubt(self) -> None:
+        """It is not known any more what is in flight beside the calls."""
+        for call in self.calls.values():
+            call.is_sure = False
 
 
 class Loads:
@@ -82,30 +88,40 @@ class Loads:
         """``execution`` begins, of a tool of ``server``."""
         load, now = self._load(server), execution.started_at
         load.advance(now)
+        self._load_of[execution.id] = load
         if len(load.calls) < _MOST_WATCHED:
-            is_ahead, is_sure = execution.reason is not None, now >= load.busy_until
+            is_ahead, is_sure = execution.reason is not None, now >= load.busy_until and not load.unwatched
             load.calls[execution.id] = Watched(execution.call.name, is_ahead, is_sure)
-            self._load_of[execution.id] = load
+        else:
+            load.unwatched += 1
+            load.doubt()
+
+    def began(self, execution: Execution, now: float) -> None:
+        """The server gets ``execution`` now: after calls that began later, maybe, but were sent at once."""
+        load = self._load_of.get(execution.id)
+        if load is not None and execution.id in load.calls:
+            load.advance(now)
+            load.calls[execution.id] = load.calls.pop(execution.id)
 
     def join(self, execution: Execution, now: float) -> None:
         """An agent waits for ``execution`` from now on."""
         load = self._load_of.get(execution.id)
-        if load is not None:
+        if load is not None and execution.id in load.calls:
             load.advance(now)
             load.calls[execution.id].is_ahead = False
 
     def end(self, execution: Execution) -> float:
         """``execution`` has ended. Return what it would have taken without the calls ahead of time beside it."""
-        load, now = self._load_of.pop(execution.id, None), execution.ended_at
+        load, now = self._load_of.pop(execution.id), execution.ended_at
         seconds = now - execution.started_at
-        if load is None:
-            return seconds
         load.advance(now)
-        call, sharing = load.calls.pop(execution.id), load.sharing
+        call, sharing = load.calls.pop(execution.id, None), load.sharing
+        if call is None:
+            load.unwatched -= 1
+            return seconds
         if execution.state is ExecutionState.CANCELLED:  # the server may go on with the call
             load.busy_until = max(load.busy_until, now + sharing.usual_s(call.tool, _UNKNOWN_S))
-            for beside in load.calls.values():
-                beside.is_sure = False
+            load.doubt()
         elif execution.state is ExecutionState.DONE and call.is_sure:
             sharing.took(call.tool, call.served)
         # An agent's own call would have waited for the agent's other calls in any case.
@@ -120,7 +136,7 @@ class Loads:
         at_once = load.sharing.at_once
         if at_once is None:
             return None
-        in_flight = len(load.calls) + (now < load.busy_until)
+        in_flight = len(load.calls) + load.unwatched + (now < load.busy_until)
         if in_flight < at_once - 1:
             return None  # and one more call is answered at once
         if in_flight >= at_once:

@@ -110,6 +110,16 @@ def test_how_many_calls_a_server_answers_at_once_is_found_out(slots, at_once, th
     assert estimates.of("s").at_once == at_once
 
 
+@pytest.mark.parametrize("side_by_side", [3, 5, 40])
+def test_how_many_it_is_is_found_out_though_a_call_ahead_begins_amid_calls_of_the_agent(side_by_side):
+    """One of the agent's calls has its result at once; what then begins comes after the agent's other calls."""
+    for slots, at_once in ((1, 1), (None, None)):
+        estimates = ToolEstimates()
+        given = {"calls": 8 * side_by_side, "estimates": estimates, "side_by_side": side_by_side}
+        run(functools.partial(play, Server(slots), think_s=4.0, **given))
+        assert estimates.of("s").at_once == at_once
+
+
 @pytest.mark.parametrize("slots", [1, 0])
 def test_once_that_is_known_no_call_of_the_agent_waits_for_a_call_ahead_of_time(slots):
     estimates = ToolEstimates()
