@@ -591,7 +591,7 @@ class Late(Walk):
         return self.np_random.random()
 
 
-ENDS = "speculation on this environment ends here, and the episode goes on without it: .*holds a generator"
+ENDS = "speculation on this environment ends here, and the episode goes on without it: .*builtins.generator"
 
 
 @pytest.mark.parametrize("runtime", ["simulation", "threads"])
