@@ -42,7 +42,7 @@ class Slotted:
 
     def __call__(self, observation: Any) -> int:
         self.turn += 1
-        return choose(observation)
+        return choose(observation) + 0 * self.turn
 
 
 def closure() -> Any:
@@ -64,6 +64,48 @@ def counting() -> Any:
         return choose(observation)
 
     return decide
+
+
+class Measured:
+    """Counts its calls and what they use, for a report."""
+
+    def __init__(self) -> None:
+        self.calls, self.usage, self.seconds, self.last = 0, {"tokens": 0}, [0.0], "nothing"
+
+    def __call__(self, observation: Any) -> int:
+        self.calls += 1
+        self.usage["tokens"] += 10 + self.cost(observation)
+        self.seconds.append(0.1)
+        self.last = repr(observation)
+        return choose(observation)
+
+    def cost(self, observation: Any) -> int:
+        return len(observation)
+
+    def report(self) -> str:
+        return f"{self.calls} calls, {self.usage}, {sum(self.seconds)} s; {self.last}"
+
+    def act(self, observation: Any) -> int:
+        return self(observation)
+
+
+class Reporting(Measured):
+    """Reads what it counts, in a method of its base."""
+
+    def cost(self, observation: Any) -> int:
+        return len(self.report())
+
+
+class Handing(Measured):
+    """Hands itself to somebody, who may read anything."""
+
+    def cost(self, observation: Any) -> int:
+        return id(self) % 2
+
+
+class Reading(Measured):
+    def cost(self, observation: Any) -> int:
+        return self.calls
 
 
 def _messages() -> Policy:
@@ -93,6 +135,9 @@ CHANGE: dict[str, tuple[Callable[[], Any], str]] = {
     "a decorated policy": (lambda: with_latency(with_latency(_messages(), 1.0), 1.0), "messages"),
     "a closure": (closure, "messages"),
     "a variable of the function around": (counting, "turn"),
+    "a count that is read": (Reading, "calls"),
+    "a count that is reported": (Reporting, "calls"),
+    "a count that others may read": (Handing, "calls"),
 }
 
 
@@ -122,7 +167,7 @@ def test_on_an_event_loop() -> None:
 
         async def act(self, observation: Any) -> int:
             self.messages.append(observation)
-            return choose(observation)
+            return choose(self.messages[-1])
 
     async def main() -> None:
         async with AsyncSpeculativeWrapper(FakeEnv(), Agent().act) as env:
@@ -153,6 +198,9 @@ HARMLESS: dict[str, Callable[[], Any]] = {
     "numpy's draws": lambda: Policy(lambda p: p.rng.random(), rng=np.random.default_rng(1)),
     "a client": lambda: Policy(lambda p: p.client.__dict__.update(n=id(object())), client=Policy(id)),
     "a fork of its own": Counter,
+    "counts for a report": Measured,
+    "counts of a method": lambda: Measured().act,
+    "counts of a decorated policy": lambda: with_latency(functools.partial(Measured().act), 1.0),
 }
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from spec_envs.functions import contents_of
 from spec_envs.wrappers.handlers import DecoratedHandler
+from spec_envs.wrappers.speculation.records import is_only_recorded
 
 _log = logging.getLogger(__name__)
 
@@ -31,23 +32,26 @@ class PolicyState:
     """What a policy keeps between its calls, in attributes or in variables that it closes over.
 
     Numbers, texts, arrays and containers of them are looked at; other objects (clients, locks, random generators) are
-    not. A dictionary or set that grows is taken for a cache.
+    not. A dictionary or set that grows is taken for a cache. A count that the policy never reads is a record.
 
     Args:
         policy: The policy; ``None``: nothing is watched.
     """
 
     def __init__(self, policy: Any) -> None:
-        self._holder = _holder(policy)
+        self._holder, self._method = _holder(policy)
         self._before = _kept(self._holder)
 
     def look(self) -> None:
         """Warn, once, if the policy has changed."""
         if not self._before:
             return
-        now = _kept(self._holder)
-        changed = next((name for name, held in self._before.items() if _differs(held, now.get(name))), None)
+        now, kind = _kept(self._holder), type(self._holder)
+        all_changed = [name for name, held in self._before.items() if _differs(held, now.get(name))]
+        changed = next((name for name in all_changed if not is_only_recorded(kind, self._method, name)), None)
         if changed is None:
+            for name in all_changed:
+                del self._before[name]
             return
         self._before = {}
         named = getattr(self._holder, "__qualname__", type(self._holder).__name__)
@@ -63,19 +67,20 @@ class PolicyState:
             _log.warning(message)
 
 
-def _holder(policy: Any) -> Any:
-    """The object or function whose calls are those of ``policy``; ``None`` for a policy of this package."""
+def _holder(policy: Any) -> tuple[Any, str]:
+    """The object or function whose calls are those of ``policy``, and its method; ``None`` for one of this package."""
+    method = "predict" if hasattr(policy, "predict") else "__call__"
     while True:
         if isinstance(policy, DecoratedHandler):
             policy = policy.inner
         elif isinstance(policy, types.MethodType):
-            policy = policy.__self__
+            policy, method = policy.__self__, policy.__name__
         elif isinstance(policy, functools.partial):
             policy = policy.func
         else:
             break
     module = getattr(policy if isinstance(policy, types.FunctionType) else type(policy), "__module__", None)
-    return None if str(module).partition(".")[0] == "spec_envs" else policy
+    return None if str(module).partition(".")[0] == "spec_envs" else policy, method
 
 
 def _kept(holder: Any) -> dict[str, Any]:
