@@ -34,7 +34,7 @@ _GREATEST = 100.0
 #: A server counts as one that answers few calls at once if this much more speaks against that it answers any number.
 _MARGIN = 3.0
 #: After so many calls of such a server, more are tried again; doubled each time that they were tried in vain.
-_RETRY, _MOST_RETRY = 100, 5_000
+_RETRY, _MOST_RETRY = 300, 5_000
 
 
 class Sharing:
@@ -154,7 +154,7 @@ def _variance(taken: Sequence[float]) -> float:
 def _surprise(taken: Sequence[float], value: float) -> float:
     """How much ``value`` speaks against those remembered, up to a bound: by Student's distribution.
 
-    By the normal one, calls whose durations vary would often look like calls that have waited, as long as few are known.
+    By the normal one, calls whose durations vary would often look like calls that waited, as long as few are known.
     """
     freedom, variance = _WEIGHT + len(taken) - 1, _variance(taken)
     distance = (value - statistics.fmean(taken)) ** 2 / (freedom * variance)
