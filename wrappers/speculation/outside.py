@@ -35,11 +35,10 @@ _NOT_OWN = frozenset({"env", "handlers", "metadata", "spec", "_answer", "_shared
 _RECORDERS = frozenset(
     {"logging", "loguru", "opentelemetry", "prometheus_client", "rich", "structlog", "tqdm", "wandb"}
 )
+#: The way out for those who know that a change does not matter.
+_HARMLESS = "or, if it decides nothing (a count, a cache), pass rehearse=False, prove_every=0; forks change it, too"
 #: What is said of a variable of a module or class that steps change.
-SHARED = (
-    "which is shared by all environments; keep it in the environment, or, if it is only a record that no step, handler "
-    "or policy reads, pass rehearse=False, prove_every=0 (steps of forks are then in it, too)"
-)
+SHARED = f"which is shared by all environments; keep it in the environment, {_HARMLESS}"
 
 
 class Outside:
@@ -67,7 +66,10 @@ class Outside:
             return f"its steps change {setting}, which all of the program shares"
         name = _first_difference(self._attributes, attributes_of(_keepers_in(self._env)))
         if name is not None:
-            return f"a step of a fork changes {name}, which the fork shares with its original; copy it in fork()"
+            return (
+                f"a step of a fork changes {name}, which the fork shares with its original; copy it in fork(), or "
+                f"leave it out of shared_on_fork; {_HARMLESS}"
+            )
         name = _first_difference(self._shared, _looked_at(self._modules))
         if name is not None:
             return f"its steps change {name}, {SHARED}"
