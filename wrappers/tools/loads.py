@@ -5,66 +5,16 @@ Pure: no clock; times are given in seconds.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 from spec_envs.wrappers.tools.calls import Execution, ExecutionState
-from spec_envs.wrappers.tools.disciplines import DISCIPLINES
 from spec_envs.wrappers.tools.estimates import ToolEstimates
-from spec_envs.wrappers.tools.sharing import Sharing
+from spec_envs.wrappers.tools.load import Load, Watched
 
 #: Beside so many calls another one is not watched any more: each event costs time for every call that is watched.
 _MOST_WATCHED = 16
 #: How long a call is assumed to take whose tool is not known.
 _UNKNOWN_S = 1.0
-
-
-@dataclasses.dataclass(slots=True)
-class Watched:
-    """A call in flight at one server.
-
-    Args:
-        tool: The tool.
-        is_ahead: Whether no agent waits for the call.
-        is_sure: Whether it is known which calls were in flight beside this one.
-    """
-
-    tool: str
-    is_ahead: bool
-    is_sure: bool
-    #: What the server took for the call so far, in seconds, by each discipline.
-    served: list[float] = dataclasses.field(default_factory=lambda: [0.0] * len(DISCIPLINES))
-    #: How long the agents' own calls would have been served and were not, because of calls ahead of time.
-    lost: list[float] = dataclasses.field(default_factory=lambda: [0.0] * len(DISCIPLINES))
-
-
-class _Load:
-    """The calls in flight at one server, in the order in which they came."""
-
-    def __init__(self, sharing: Sharing) -> None:
-        self.sharing = sharing
-        self.calls: dict[int, Watched] = {}
-        self.unwatched = 0  # how many more there are
-        self.busy_until = -math.inf  # with calls that were given up
-        self._seen_at = 0.0
-
-    def advance(self, now: float) -> None:
-        """The calls have been in flight side by side until now."""
-        passed, self._seen_at = now - self._seen_at, now
-        number, own = len(self.calls), sum(not each.is_ahead for each in self.calls.values())
-        own_place = 0
-        for place, call in enumerate(self.calls.values()):
-            for at, discipline in enumerate(DISCIPLINES):
-                share = discipline.share(place, number)
-                call.served[at] += passed * share
-                if not call.is_ahead:
-                    call.lost[at] += passed * max(0.0, discipline.share(own_place, own) - share)
-            own_place += not call.is_ahead
-
-    def doubt(self) -> None:
-        """It is not known any more what is in flight beside the calls."""
-        for call in self.calls.values():
-            call.is_sure = False
 
 
 class Loads:
@@ -76,12 +26,12 @@ class Loads:
 
     def __init__(self, estimates: ToolEstimates) -> None:
         self._estimates = estimates
-        self._loads: dict[str, _Load] = {}
-        self._load_of: dict[int, _Load] = {}  # by the number of the execution
+        self._loads: dict[str, Load] = {}
+        self._load_of: dict[int, Load] = {}  # by the number of the execution
 
-    def _load(self, server: str) -> _Load:
+    def _load(self, server: str) -> Load:
         if server not in self._loads:
-            self._loads[server] = _Load(self._estimates.of(server))
+            self._loads[server] = Load(self._estimates.of(server))
         return self._loads[server]
 
     def begin(self, server: str, execution: Execution) -> None:

@@ -26,13 +26,13 @@ _LEAST_S = 0.001
 #: How many calls of each tool are remembered.
 _MEMORY = 8
 #: The standard deviation of the logarithm of a duration that is assumed beforehand, and the values that it counts for.
-_SIGMA, _WEIGHT = 0.2, 2
+_SIGMA, _WEIGHT = 0.2, 1
 #: The most that one call may speak against a discipline, and all calls together.
 _MOST, _MOST_TOGETHER = 4.0, 12.0
 #: Greater numbers than this are in no file that is whole.
 _GREATEST = 100.0
 #: A server counts as one that answers few calls at once if this much more speaks against that it answers any number.
-_MARGIN = 2.5
+_MARGIN = 3.0
 #: After so many calls of such a server, more are tried again; doubled each time that they were tried in vain.
 _RETRY, _MOST_RETRY = 300, 5_000
 
@@ -93,9 +93,7 @@ class Sharing:
     def _weigh(self, known: Sequence[Sequence[float]], values: Sequence[float]) -> None:
         """Find out by which discipline a call took as long as the calls before."""
         for place, (taken, value) in enumerate(zip(known, values, strict=True)):
-            variance = _variance(taken)
-            surprise = (value - statistics.fmean(taken)) ** 2 / (2 * variance)
-            self._against[place] += min(_MOST, surprise) + math.log(variance) / 2
+            self._against[place] += _surprise(taken, value)
         least = min(self._against)
         self._against = [min(_MOST_TOGETHER, each - least) for each in self._against]
         best, was_any = self._against.index(0.0), self._place == 0
@@ -151,3 +149,13 @@ def _variance(taken: Sequence[float]) -> float:
     mean = statistics.fmean(taken)
     squares = sum((value - mean) ** 2 for value in taken)
     return (_WEIGHT * _SIGMA**2 + squares) / (_WEIGHT + len(taken) - 1) * (1 + 1 / len(taken))
+
+
+def _surprise(taken: Sequence[float], value: float) -> float:
+    """How much ``value`` speaks against those remembered, up to a bound: by Student's distribution.
+
+    By the normal one, calls whose durations vary would often look like calls that waited, as long as few are known.
+    """
+    freedom, variance = _WEIGHT + len(taken) - 1, _variance(taken)
+    distance = (value - statistics.fmean(taken)) ** 2 / (freedom * variance)
+    return min(_MOST, (freedom + 1) / 2 * math.log1p(distance)) + math.log(variance) / 2

@@ -32,19 +32,24 @@ class Server:
     Args:
         slots: How many calls it answers at once; ``None``: any number; 0: calls share its time equally.
         noise: The standard deviation of the logarithm of what a call takes.
+        seed: Of the noise.
+        times: How many times as long calls take, for each of ``TOOLS``.
     """
 
-    def __init__(self, slots: int | None, noise: float = 0.0) -> None:
+    def __init__(
+        self, slots: int | None, noise: float = 0.0, seed: int = 1, times: Sequence[float] = (1.0,) * 4
+    ) -> None:
         self._queue = contextlib.nullcontext() if not slots else asyncio.Semaphore(slots)
         self._shares = slots == 0
-        self._noise, self._rng = noise, random.Random(1)
+        self._noise, self._rng = noise, random.Random(seed)
+        self._times = dict(zip((each.partition(":")[2] for each in TOOLS), times, strict=True))
         self._number = 0
         self.made: list[tuple[str, int]] = []
 
     def tool(self, name):
         async def tool(a):
             self.made.append((name, a))
-            left = TOOL_S * self._rng.lognormvariate(0.0, self._noise)
+            left = TOOL_S * self._times.get(name, 1.0) * self._rng.lognormvariate(0.0, self._noise)
             async with self._queue:
                 self._number += 1
                 while self._shares and left > 0.011:
@@ -155,6 +160,16 @@ def test_durations_that_vary_are_not_taken_for_calls_that_wait(noise):
     for _ in range(3):
         run(lambda: play(Server(None, noise), think_s=0.6, estimates=estimates))
     assert estimates.of("s").at_once is None
+
+
+@pytest.mark.parametrize(("slots", "at_once"), [(0, 1), (1, 1), (2, 2), (None, None)])
+def test_tools_of_one_server_may_take_very_different_times(slots, at_once):
+    estimates, times = ToolEstimates(), (0.2, 0.7, 2.5, 10.0)
+    plain = run(lambda: play(Server(slots, times=times), think_s=0.5, ahead=0))
+    played = run(lambda: play(Server(slots, times=times), think_s=0.5, estimates=estimates))
+    assert estimates.of("s").at_once == at_once
+    late = [number for number, wait in enumerate(played.waits) if wait > plain.waits[number] + 0.02]
+    assert max(late, default=0) < 4
 
 
 def test_calls_that_an_agent_makes_side_by_side_tell_as_much():
