@@ -44,7 +44,9 @@ def why_not_filled(
     single = {name: each for name, each in found.items() if not each.takes_places and not each.takes_names}
     by_place = [name for name, each in single.items() if not each.is_keyword_only]
     if len(by_place) < len(places) and not any(each.takes_places for each in found.values()):
-        return f"it has no parameter for the {places[len(by_place)]}"
+        named = [name for name, each in single.items() if each.is_keyword_only and not each.has_default]
+        hint = f" that is given by its place: {named[0]!r} can be given by name only" if named else ""
+        return f"it has no parameter for the {places[len(by_place)]}{hint}"
     for name, each in single.items():
         if name not in by_place[: len(places)] and not each.has_default and name not in by_name:
             return f"nobody gives its parameter {name!r} a value"

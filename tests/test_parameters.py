@@ -76,7 +76,10 @@ def test_what_has_no_signature_has_no_parameters() -> None:
         (lambda query, *, cancel: None, None),
         (lambda: None, "it has no parameter for the query"),
         (lambda **options: None, "it has no parameter for the query"),
-        (lambda *, query: None, "it has no parameter for the query"),
+        (
+            lambda *, query: None,
+            "it has no parameter for the query that is given by its place: 'query' can be given by name only",
+        ),
         (lambda query, token: None, "nobody gives its parameter 'token' a value"),
         (lambda query, *rest, token: None, "nobody gives its parameter 'token' a value"),
         (functools.partial(_wrapped, 1), None),

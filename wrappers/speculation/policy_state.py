@@ -50,8 +50,7 @@ class PolicyState:
         all_changed = [name for name, held in self._before.items() if _differs(held, now.get(name))]
         changed = next((name for name in all_changed if not is_only_recorded(kind, self._method, name)), None)
         if changed is None:
-            for name in all_changed:
-                del self._before[name]
+            self._before = {name: held for name, held in self._before.items() if name not in all_changed}
             return
         self._before = {}
         named = getattr(self._holder, "__qualname__", type(self._holder).__name__)

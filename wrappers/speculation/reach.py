@@ -4,7 +4,6 @@ A policy is called ahead of time, on other threads and in other states than that
 What it finds there is then not what the plain loop would find, and no comparison could tell.
 """
 
-import dis
 import functools
 import threading
 import types
@@ -17,6 +16,7 @@ from spec_envs.forking.kinds import is_constant
 from spec_envs.functions import contents_of
 from spec_envs.handling import is_async
 from spec_envs.immutable import ATOMS
+from spec_envs.wrappers.speculation.code_names import codes_in, set_by, uses_in
 from spec_envs.wrappers.speculation.outside import is_foreign, layers_in
 from spec_envs.wrappers.speculation.transitions import AnyEnv
 
@@ -58,7 +58,7 @@ def reasons_against(env: AnyEnv, callables: Iterable[tuple[str, Any]], *, on_thr
 
 def _plain_names(local: threading.local, codes: Iterable[types.CodeType]) -> list[str]:
     """The variables that are settings, not resources of one thread each, which the code makes itself."""
-    made = {name for code in codes for name in _set_by(code)}
+    made = {name for code in codes for name in set_by(code)}
     return [name for name, value in vars(local).items() if type(value) in _PLAIN and name not in made]
 
 
@@ -113,7 +113,7 @@ def _held_by(value: Any, called: Container[str] | None, codes: set[types.CodeTyp
         if isinstance(each, types.FunctionType)
         and (called is None or name in called or (name.startswith("__") and name != "__init__"))
     ]
-    used = {use for method in methods for code in _codes_in(method.__code__) for use in _uses_in(code)}
+    used = {use for method in methods for code in codes_in(method.__code__) for use in uses_in(code)}
     held = [
         item
         for name, item in getattr(value, "__dict__", {}).items()
@@ -133,10 +133,10 @@ def _is_constant(env: AnyEnv, name: str | None) -> bool:
         bool(held)
         and all(is_constant(each) and not isinstance(each, property) for each in held)
         and not any(
-            name in _set_by(code)
+            name in set_by(code)
             for _, method in methods
             if isinstance(method, types.FunctionType)
-            for code in _codes_in(method.__code__)
+            for code in codes_in(method.__code__)
         )
     )
 
@@ -144,38 +144,11 @@ def _is_constant(env: AnyEnv, name: str | None) -> bool:
 def _used_by(function: types.FunctionType, codes: set[types.CodeType]) -> list[Any]:
     """What a function closes over, has as defaults, or names among the variables of its module."""
     named = {**dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=False))}
-    own = list(_codes_in(function.__code__))
+    own = list(codes_in(function.__code__))
     codes.update(own)
-    used = {use for code in own for use in _uses_in(code)}
+    used = {use for code in own for use in uses_in(code)}
     found = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
     for name, then in used:
         values = contents_of(named[name]) if name in named else [function.__globals__.get(name)]
         found += [value for value in values if not (isinstance(value, gym.Env) and _is_constant(value, then))]
     return found
-
-
-def _codes_in(code: types.CodeType) -> Iterator[types.CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _codes_in(constant)
-
-
-@functools.lru_cache(maxsize=1024)
-def _uses_in(code: types.CodeType) -> frozenset[tuple[str, str | None]]:
-    """Each name that the code loads, with the attribute that it takes of it at once, or of its ``unwrapped``."""
-    loads = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_ATTR")
-    takes = ("LOAD_ATTR", "LOAD_METHOD")
-    steps = [(step.argval, step.opname in loads, step.opname in takes) for step in dis.get_instructions(code)]
-    uses = set[tuple[str, str | None]]()
-    for number, (name, is_load, _) in enumerate(steps):
-        then = [after if is_taken else None for after, _, is_taken in steps[number + 1 : number + 3]]
-        if is_load:
-            uses.add((name, next((after for after in then if after != "unwrapped"), None)))
-    return frozenset(uses)
-
-
-@functools.lru_cache(maxsize=1024)
-def _set_by(code: types.CodeType) -> frozenset[str]:
-    """The attributes that the code sets, of whatever object."""
-    return frozenset(step.argval for step in dis.get_instructions(code) if step.opname == "STORE_ATTR")

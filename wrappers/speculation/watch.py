@@ -15,6 +15,7 @@ from typing import Any
 import gymnasium as gym
 
 from spec_envs.immutable import ATOMS
+from spec_envs.wrappers.speculation.code_names import codes_in
 from spec_envs.wrappers.speculation.outside import is_foreign, kinds_of, layers_in
 
 #: Kinds whose length changes where they are used as a record of steps. (A dict or a set that grows may be a cache.)
@@ -73,7 +74,7 @@ def _places(kinds: Iterable[type]) -> Iterator[_Place]:
             found_kinds.append(thing)
             todo += [function for held in vars(thing).values() for function in _functions_in(held)]
         else:
-            own = [(code, thing.__globals__) for code in _codes_in(thing.__code__)]
+            own = [(code, thing.__globals__) for code in codes_in(thing.__code__)]
             codes += own
             named = (variables.get(name) for code, variables in own for name in code.co_names)
             todo += [each for each in named if isinstance(each, (type, types.FunctionType)) and not is_foreign(each)]
@@ -84,13 +85,6 @@ def _places(kinds: Iterable[type]) -> Iterator[_Place]:
 def _functions_in(held: Any) -> list[types.FunctionType]:
     parts = (held, *(getattr(held, name, None) for name in ("__func__", "fget", "fset", "func", "__wrapped__")))
     return [each for each in parts if isinstance(each, types.FunctionType) and not is_foreign(each)]
-
-
-def _codes_in(code: types.CodeType) -> Iterator[types.CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _codes_in(constant)
 
 
 def _changed_by(code: types.CodeType, variables: dict[str, Any], kinds: Iterable[type]) -> Iterator[_Place]:
