@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -159,6 +160,21 @@ async def teach(client: Client, count: int, first: int = 0) -> None:
     for number in range(first, first + count):
         found = await structured(client, "read_ticket", ticket=f"T{number}")
         await structured(client, "read_customer", customer=found["customer"])
+
+
+def test_no_result_outlives_a_sleep_of_the_machine(bench, monkeypatch):
+    """The clock of the process stands meanwhile, so that a result looks young."""
+    real, made = time.time, []
+
+    async def main() -> None:
+        async with bench.proxied() as client:
+            for slept_s in (0.0, 0.0, 60.0, 60.0):
+                monkeypatch.setattr(time, "time", lambda slept_s=slept_s: real() + slept_s)
+                await structured(client, "read_ticket", ticket="T77")
+                made.append(sum("T77" in line for line in bench.lines()))
+
+    run(main)
+    assert made == [1, 1, 2, 2]
 
 
 def test_the_next_read_is_made_while_the_client_thinks_and_later_sessions_know_it(bench):

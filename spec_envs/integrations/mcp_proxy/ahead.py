@@ -28,6 +28,8 @@ from spec_envs.wrappers.tools.rules import ToolRules
 
 #: A conversation that is longer, or that has paused for longer, is continued as a new one.
 _MAX_EVENTS, _MAX_PAUSE_S = 200, 900.0
+#: The machine has slept where the time of day has gone on for this much longer than the clock of the process.
+_SLEPT_S = 2.0
 #: Fields of a call that its result does not depend on, and the name and the arguments.
 _KNOWN_PARAMS = {"name", "arguments", "_meta"}
 #: For how long a server may be at work on a call that was given up, and how many of these calls are remembered.
@@ -143,7 +145,7 @@ class Ahead:
         self._running: dict[str, str] = {}  # calls ahead of time under way: the tool, by the id
         self._left: dict[str, tuple[str, float]] = {}  # calls that were given up: the tool and when, by the id
         self._spoiled: set[str] = set()
-        self._last_call = time.monotonic()
+        self._last_call, self._last_time = time.monotonic(), time.time()
         self._is_old = False
         self._is_off = False
         self._closing: set[asyncio.Task[None]] = set()
@@ -272,11 +274,8 @@ class Ahead:
         params = message.get("params")
         if self._is_off or not isinstance(params, dict) or not isinstance(params.get("name"), str):
             return None
-        now = time.monotonic()
-        has_paused = now - self._last_call > _MAX_PAUSE_S
-        if self._is_old or has_paused or self._run.num_events > _MAX_EVENTS:
+        if self._has_paused() or self._is_old or self._run.num_events > _MAX_EVENTS:
             self._renew()
-        self._last_call = now
         arguments = params.get("arguments") or {}
         tool = self._add(server, params["name"])
         self._served_by(server).check(params["name"])
@@ -288,6 +287,13 @@ class Ahead:
         opened = self._tools.open(self._run, tool, arguments, fresh=is_fresh)
         lesson = Lesson(self._run.conversation, tool, arguments, self._is_private)
         return ClientCall(opened, self._memory, lesson, self._weigh)
+
+    def _has_paused(self) -> bool:
+        """Whether the client, or the machine, has paused so long since the last call that results may be old."""
+        now, time_of_day = time.monotonic(), time.time()
+        paused, passed = now - self._last_call, time_of_day - self._last_time
+        self._last_call, self._last_time = now, time_of_day
+        return paused > _MAX_PAUSE_S or passed - paused > _SLEPT_S  # the clock of the process stands while it sleeps
 
     def _weigh(self, answer: Answer) -> None:
         """Begin a new conversation soon, where the answers of this one take much memory."""
