@@ -521,3 +521,29 @@ def test_what_other_threads_change_is_not_the_steps() -> None:
     with wrapped(env, "threads") as speculative, warnings.catch_warnings():
         warnings.simplefilter("error")
         assert episode(speculative, speculative.act) == episode(Desk(), act)
+
+
+class DrawsOften(Desk):
+    """Draws in each step, and keeps objects of its own: forks of it look different, and are not."""
+
+    def begin(self):
+        self.kept = [Both(), {"seen": {1, 2}}, np.zeros(3)]
+
+    def after(self):
+        self.kept[2][0] += 1
+        return int(self.np_random.integers(3))
+
+
+@pytest.mark.parametrize("runtime", VIRTUAL)
+def test_a_change_by_the_user_is_told_apart_from_a_fork_that_leaves_something_out(runtime: str) -> None:
+    held = DrawsOften(1.0)
+    with wrapped(held, runtime) as env, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        observation, _ = env.reset(seed=0)
+        for _ in range(8):
+            held.x += 5
+            observation, *_ = env.step(env.act(observation))
+        assert env.statistics.stopped is None and env.statistics.divergences == 1
+    with wrapped(ForgetfulFork(1.0), runtime) as env, pytest.warns(RuntimeWarning, match="leaves something out"):
+        env.step(env.act(env.reset(seed=0)[0]))
+    assert env.statistics.divergences == 1

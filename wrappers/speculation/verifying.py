@@ -78,5 +78,5 @@ class Verifying:
         return (
             f"a {method} {did.what} where a fork of it, with the same responses, {predicted.what}; either its fork() "
             f"leaves something out, or what it does depends on something outside of it (a handler that changes it, a "
-            f"thread, a clock, a file)"
+            f"thread, a clock, a file), or it was changed between two steps where that is not seen"
         )
