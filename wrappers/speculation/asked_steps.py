@@ -45,7 +45,7 @@ def _looked_into(session: Session, transition: Transition, replay: Replay) -> st
     """Why speculation has to end after this step, if it has to; ``NotForkable`` if that shows in a reset."""
     verifying = session.verifying
     with session.driver.still:
-        reason = verifying.reason(replay)
+        reason = verifying.reason(replay, session.env)
         if replay.is_reset:
             session.trust.begin(session.env, transition, replay, reason)
         elif verifying.is_plausible:
@@ -60,7 +60,7 @@ def recover(session: Session, error: BaseException, replay: Replay) -> None:
     if session.driver.root is not None and not session.driver.has_failed and isinstance(error, Exception):
         session.verifying.diverged(error)
     with session.driver.still:
-        reason = None if isinstance(error, NotForkable) else session.verifying.reason(replay)
+        reason = None if isinstance(error, NotForkable) else session.verifying.reason(replay, session.env)
     session.driver.rebase(None)
     if session.last is not None:
         session.restart(session.last)

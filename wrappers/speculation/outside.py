@@ -114,6 +114,11 @@ def attributes_of(layers: Iterable[gym.Env[Any, Any]]) -> dict[str, Any]:
     }
 
 
+def left_out(env: gym.Env[Any, Any], twin: gym.Env[Any, Any]) -> str | None:
+    """The name of an attribute of ``env`` that its fork ``twin`` has otherwise, as far as that is seen."""
+    return _first_difference(attributes_of(layers_in(twin)), attributes_of(layers_in(env)))
+
+
 def _keepers_in(env: gym.Env[Any, Any]) -> Iterator[gym.Env[Any, Any]]:
     """The layers that have a ``fork()`` of their own, which decides what is shared."""
     for layer in layers_in(env):

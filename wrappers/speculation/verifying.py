@@ -7,10 +7,12 @@ reason is looked for on forks that make the same step again, and speculation end
 
 from spec_envs.calls import Call
 from spec_envs.errors import NotForkable
+from spec_envs.forking import fork
 from spec_envs.wrappers.speculation.driver import Driver
 from spec_envs.wrappers.speculation.episode import Deciding
+from spec_envs.wrappers.speculation.outside import left_out
 from spec_envs.wrappers.speculation.replays import Outcome, Replay, change_by
-from spec_envs.wrappers.speculation.transitions import Transition
+from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition
 
 
 class Verifying:
@@ -51,16 +53,16 @@ class Verifying:
             predicted = root.transition if isinstance(root, Deciding) else None if root is None else root.call
             self._wrong = Outcome.of(predicted), Outcome.of(did)
 
-    def reason(self, replay: Replay) -> str | None:
-        """Why the prediction was wrong; ``None`` where the prediction was right, or nobody is to blame."""
+    def reason(self, replay: Replay, env: AnyEnv) -> str | None:
+        """Why ``env`` was predicted wrongly; ``None`` where the prediction was right, or nobody is to blame."""
         if self._wrong is None or self._is_excused:
             return None
         try:
-            return self._reason(replay, *self._wrong)
+            return self._reason(replay, env, *self._wrong)
         except NotForkable:  # the next fork says so
             return None
 
-    def _reason(self, replay: Replay, predicted: Outcome, did: Outcome) -> str | None:
+    def _reason(self, replay: Replay, env: AnyEnv, predicted: Outcome, did: Outcome) -> str | None:
         reason = change_by(replay.env, replay.make)
         if reason is not None:
             return reason
@@ -70,7 +72,7 @@ class Verifying:
             # A reset without a seed may draw from entropy: that is no fault.
             text = f"made twice in one state and with the same responses, a {method} {one.what}, and then {other.what}"
             return None if replay.is_reset else f"{text}; a {method} has to be a function of these"
-        if not self.is_wary:
+        if not self.is_wary and left_out(env, fork(env)) is None:
             self.is_wary = True
             return None
         return (
