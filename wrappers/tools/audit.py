@@ -111,7 +111,8 @@ class ToolStatistics:
         hits: Calls of agents answered by an execution ahead of time, also if it was still in flight.
         shared: Calls of agents answered by an execution of an earlier call, or by a hit of before.
         saved_s: How long agents did not have to wait for the hits, against what these calls take alone; less how much
-            longer the agents' own calls took because of calls ahead of time beside them.
+            longer the agents' own calls took because of calls ahead of time beside them. A sum over calls: of calls
+            that an agent makes side by side, each counts.
         started: Calls that were executed ahead of time.
         failed: Calls executed ahead of time that failed; agents never see their errors.
         guesses: How often the guesser was called.
