@@ -527,7 +527,7 @@ class DrawsOften(Desk):
     """Draws in each step, and keeps objects of its own: forks of it look different, and are not."""
 
     def begin(self):
-        self.kept = [Both(), {"seen": {1, 2}}, np.zeros(3)]
+        self.kept: list[Any] = [Both(), {"seen": {1, 2}}, np.zeros(3)]
 
     def after(self):
         self.kept[2][0] += 1
