@@ -94,7 +94,7 @@ def change_by(env: AnyEnv, run: Callable[[], object]) -> str | None:
         reason = outside.change()
         if reason is None:
             return None
-    if all(_changes_meanwhile(env, took_s) for _ in range(_TIMES)):
+    if any(_changed_meanwhile(env, took_s) == reason for _ in range(_TIMES)):
         return None
     assert first is not None
     if first.can_be_restored:
@@ -102,11 +102,11 @@ def change_by(env: AnyEnv, run: Callable[[], object]) -> str | None:
     return reason
 
 
-def _changes_meanwhile(env: AnyEnv, seconds: float) -> bool:
-    """Whether others change something outside of ``env`` in so many seconds."""
+def _changed_meanwhile(env: AnyEnv, seconds: float) -> str | None:
+    """What others change outside of ``env`` in so many seconds."""
     outside = Outside(env)
     time.sleep(seconds)
-    return outside.change() is not None
+    return outside.change()
 
 
 def rehearse_asking(env: AnyEnv, begun: Transition, replay: Replay | None, reason: str | None) -> bool:
