@@ -16,7 +16,7 @@ from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import AsyncSpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency
 from tests import virtual_time
-from tests.wrappers.loops import PERFECT, Counter, choose, make, play
+from tests.wrappers.loops import PERFECT, Counter, choose, make, play, slow_fake
 
 
 class Policy:
@@ -179,7 +179,7 @@ def test_on_an_event_loop() -> None:
 
 
 def test_on_threads_and_with_the_guard() -> None:
-    env = make(policy=_messages(), runtime="threads", guard=True)
+    env = make(slow_fake(0.001), _messages(), runtime="threads", guard=True)
     with env, pytest.warns(RuntimeWarning, match="changes 'messages'"):
         play(env, env.act, 1)
 
