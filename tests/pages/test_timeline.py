@@ -134,12 +134,15 @@ def test_a_running_program_is_followed(tmp_path):
     command = [sys.executable, "-m", "spec_envs.benchmarks.cli", "trace", "--follow", str(file)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as program:
         assert program.stdout is not None
-        begin = program.stdout.readline()  # before there is a file
+        begin = [program.stdout.readline() for _ in range(2)]  # before there is a file
         file.write_text("".join(json.dumps(each) + "\n" for each in EVENTS), "utf-8")
         first, second = (program.stdout.readline() for _ in range(2))
         program.send_signal(signal.SIGINT)
         assert program.wait() == 0
-    assert begin == f"following {file}; end with Ctrl-C\n"
+    assert begin == [
+        f"following {file}; end with Ctrl-C\n",
+        f"waiting for {file}, which a program is to write by Trace.stream\n",
+    ]
     assert first.split() == ["4.00", "s", "policy", "guessed", "saved", "0.0%", "a"]
     assert second.split() == ["4.00", "s", "user", "not", "guessed", "saved", "38.5%", "y"]
 

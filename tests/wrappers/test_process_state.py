@@ -36,14 +36,16 @@ def no_hurry(monkeypatch):
 def set_back():
     """Whatever a test does to the process ends with it."""
     environ, directory, limit = dict(os.environ), os.getcwd(), sys.getrecursionlimit()
+    place, context, errors = locale.setlocale(locale.LC_ALL), decimal.getcontext().copy(), np.geterr()
     yield
     os.environ.clear()
     os.environ.update(environ)
     time.tzset()
     os.chdir(directory)
     sys.setrecursionlimit(limit)
-    locale.setlocale(locale.LC_ALL, "C")
-    decimal.setcontext(decimal.Context())
+    locale.setlocale(locale.LC_ALL, place)
+    decimal.setcontext(context)
+    np.seterr(**errors)
     gc.enable()
 
 
