@@ -171,9 +171,10 @@ def test_a_repository(tmp_path):
         repo = str(tmp_path / "work")
         seen = []
         for text in ("b\n", "c\n", "a\n"):
-            (tmp_path / "work/a.txt").write_text(text)  # behind the server's back: results are used once
+            (tmp_path / "work/a.txt").write_text(text)  # behind the server's back
+            seen.append(await call(client, "git_add", repo_path=repo, files=["a.txt"]))  # uses nothing from before
             seen.append(await call(client, "git_status", repo_path=repo))
-            seen.append(await call(client, "git_diff_unstaged", repo_path=repo))
+            seen.append(await call(client, "git_diff_staged", repo_path=repo))
             seen.append(await call(client, "git_log", repo_path=repo))
         return seen
 
