@@ -153,16 +153,12 @@ class SessionOptions:
 
         In virtual time computing takes no time, so there is nothing to guard against.
         """
-        wanted = self.guard if self.guard is not None else self._is_on_the_wall_clock
+        wanted = self.guard if self.guard is not None else self.is_on_the_wall_clock
         return wanted and limits.max_inflight > 0 and not limits.paces
 
     @property
-    def _is_on_the_wall_clock(self) -> bool:
-        return self.runs_on_threads
-
-    @property
-    def runs_on_threads(self) -> bool:
-        """Whether policy and handlers are called on worker threads, if they are plain functions."""
+    def is_on_the_wall_clock(self) -> bool:
+        """Whether time is that of the wall clock; then plain functions are called on worker threads."""
         return self.runtime == "threads" or isinstance(self.runtime, (ThreadRuntime, AsyncioRuntime))
 
     def known(self, env: AnyEnv, *, guarded: bool) -> Estimates:

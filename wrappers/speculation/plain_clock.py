@@ -24,9 +24,8 @@ class PlainClock:
         self._now = 0.0
         self._window_s = {name: limit.per_s for name, limit in limits.items() if limit.max_calls is not None}
         self._began = {name: collections.deque[float](maxlen=limits[name].max_calls) for name in self._window_s}
-        self._real: tuple[float, float] | None = (
-            None  # when the last response became final, and what was waited by then
-        )
+        #: When the last response became final, and what was waited by then.
+        self._real: tuple[float, float] | None = None
 
     @property
     def is_needed(self) -> bool:

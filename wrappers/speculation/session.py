@@ -109,7 +109,7 @@ class Session(Lifetime):
         self._turn(self._ahead if guard is None else guard.mode is Mode.AHEAD)
         if limits.max_inflight and not self.trust.is_plain:
             called = [(name, each) for name, each in ((POLICY, options.policy), *handlers.items()) if each is not None]
-            for reason in reasons_against(env, called, on_threads=options.runs_on_threads):
+            for reason in reasons_against(env, called, on_threads=options.is_on_the_wall_clock):
                 warnings.warn(reason, RuntimeWarning, stacklevel=4)
         self._lending = Lending()
         self.verifying = Verifying(self.driver)
