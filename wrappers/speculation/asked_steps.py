@@ -3,9 +3,9 @@
 from spec_envs.calls import Call
 from spec_envs.errors import NotForkable
 from spec_envs.wrappers.speculation.episode import Acting, Deciding
-from spec_envs.wrappers.speculation.replays import Replay
 from spec_envs.wrappers.speculation.session import Session
 from spec_envs.wrappers.speculation.transitions import Transition
+from spec_envs.wrappers.speculation.trust.replays import Replay
 
 
 def expect_call(session: Session, call: Call, replay: Replay) -> None:

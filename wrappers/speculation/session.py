@@ -18,16 +18,13 @@ from spec_envs.values import own_copy
 from spec_envs.wrappers.runtimes.blocking import make_runtime
 from spec_envs.wrappers.speculation.driver import Driver
 from spec_envs.wrappers.speculation.episode import STEP, Checkpoint, Deciding, Stepped, Stepping, attempt
-from spec_envs.wrappers.speculation.guard import Guard, Mode
 from spec_envs.wrappers.speculation.ledger import Ledger
-from spec_envs.wrappers.speculation.lending import Lending
 from spec_envs.wrappers.speculation.lifetime import Lifetime
 from spec_envs.wrappers.speculation.options import SessionOptions
-from spec_envs.wrappers.speculation.pacing import Pacing
 from spec_envs.wrappers.speculation.plain import PlainSteps
-from spec_envs.wrappers.speculation.policy_state import LOOK_AFTER, PolicyState
-from spec_envs.wrappers.speculation.reach import reasons_against
 from spec_envs.wrappers.speculation.statistics import Statistics
+from spec_envs.wrappers.speculation.timing.guard import Guard, Mode
+from spec_envs.wrappers.speculation.timing.pacing import Pacing
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.transitions import (
     POLICY,
@@ -43,7 +40,10 @@ from spec_envs.wrappers.speculation.transitions import (
 )
 from spec_envs.wrappers.speculation.tree import SpeculationTree
 from spec_envs.wrappers.speculation.tree.nodes import Run
-from spec_envs.wrappers.speculation.trust import Trust
+from spec_envs.wrappers.speculation.trust.forks import Trust
+from spec_envs.wrappers.speculation.trust.lending import Lending
+from spec_envs.wrappers.speculation.trust.policy_state import LOOK_AFTER, PolicyState
+from spec_envs.wrappers.speculation.trust.reach import reasons_against
 from spec_envs.wrappers.speculation.verifying import Verifying
 
 _NOTHING = object()

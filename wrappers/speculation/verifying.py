@@ -10,9 +10,9 @@ from spec_envs.errors import NotForkable
 from spec_envs.forking import fork
 from spec_envs.wrappers.speculation.driver import Driver
 from spec_envs.wrappers.speculation.episode import Deciding
-from spec_envs.wrappers.speculation.outside import left_out
-from spec_envs.wrappers.speculation.replays import Outcome, Replay, change_by
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition
+from spec_envs.wrappers.speculation.trust.outside import left_out
+from spec_envs.wrappers.speculation.trust.replays import Outcome, Replay, change_by
 
 
 class Verifying:

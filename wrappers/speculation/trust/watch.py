@@ -15,8 +15,8 @@ from typing import Any
 import gymnasium as gym
 
 from spec_envs.immutable import ATOMS
-from spec_envs.wrappers.speculation.code_names import codes_in
-from spec_envs.wrappers.speculation.outside import is_foreign, kinds_of, layers_in
+from spec_envs.wrappers.speculation.trust.code_names import codes_in
+from spec_envs.wrappers.speculation.trust.outside import is_foreign, kinds_of, layers_in
 
 #: Kinds whose length changes where they are used as a record of steps. (A dict or a set that grows may be a cache.)
 _LISTS = (list, collections.deque, bytearray, array.array)

@@ -8,8 +8,8 @@ from typing import Any
 from spec_envs.call_env import CallEnv
 from spec_envs.errors import NotForkable
 from spec_envs.forking import difference, fork
-from spec_envs.wrappers.speculation.outside import attributes_of, layers_in
 from spec_envs.wrappers.speculation.transitions import AnyEnv
+from spec_envs.wrappers.speculation.trust.outside import attributes_of, layers_in
 
 
 class Lending:

@@ -22,7 +22,7 @@ from spec_envs.call_env import CallEnv
 from spec_envs.forking import own_fork
 from spec_envs.functions import contents_of
 from spec_envs.global_generators import GlobalGenerators
-from spec_envs.wrappers.speculation.process_state import ProcessState
+from spec_envs.wrappers.speculation.trust.process_state import ProcessState
 
 #: Of one attribute of a class or module, and of the environment when its classes are looked for.
 _MOST_OBJECTS = 1000

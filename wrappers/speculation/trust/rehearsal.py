@@ -14,9 +14,9 @@ from spec_envs.actions import allowed_action, sampling_copy
 from spec_envs.errors import NotForkable
 from spec_envs.forking import difference, fork
 from spec_envs.values import key_of, own_copy
-from spec_envs.wrappers.speculation.contexts import run_apart
-from spec_envs.wrappers.speculation.outside import Outside
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition
+from spec_envs.wrappers.speculation.trust.contexts import run_apart
+from spec_envs.wrappers.speculation.trust.outside import Outside
 
 #: How many seconds the steps of a rehearsal may take, and after how many steps it ends.
 BUDGET_S = 0.2

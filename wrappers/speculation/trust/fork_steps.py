@@ -17,10 +17,10 @@ from spec_envs.forking import fork
 from spec_envs.global_generators import GlobalGenerators
 from spec_envs.pickling import NotPicklable
 from spec_envs.values import own_copy
-from spec_envs.wrappers.speculation.contexts import run_apart
-from spec_envs.wrappers.speculation.outside import SHARED
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition
-from spec_envs.wrappers.speculation.watch import Watch
+from spec_envs.wrappers.speculation.trust.contexts import run_apart
+from spec_envs.wrappers.speculation.trust.outside import SHARED
+from spec_envs.wrappers.speculation.trust.watch import Watch
 
 #: How often a step is seen to move a generator until the step is blamed, and not another thread.
 _TIMES = 3

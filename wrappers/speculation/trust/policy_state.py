@@ -17,7 +17,7 @@ import numpy as np
 
 from spec_envs.functions import contents_of
 from spec_envs.wrappers.handlers import DecoratedHandler
-from spec_envs.wrappers.speculation.records import is_only_recorded
+from spec_envs.wrappers.speculation.trust.records import is_only_recorded
 
 _log = logging.getLogger(__name__)
 

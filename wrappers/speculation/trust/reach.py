@@ -16,9 +16,9 @@ from spec_envs.forking.kinds import is_constant
 from spec_envs.functions import contents_of
 from spec_envs.handling import is_async
 from spec_envs.immutable import ATOMS
-from spec_envs.wrappers.speculation.code_names import codes_in, set_by, uses_in
-from spec_envs.wrappers.speculation.outside import is_foreign, layers_in
 from spec_envs.wrappers.speculation.transitions import AnyEnv
+from spec_envs.wrappers.speculation.trust.code_names import codes_in, set_by, uses_in
+from spec_envs.wrappers.speculation.trust.outside import is_foreign, layers_in
 
 #: How many objects are looked at, and of how many items of a list or dict.
 _MOST_OBJECTS, _MOST_ITEMS = 300, 50

@@ -14,11 +14,11 @@ from spec_envs.call_env import CallEnv
 from spec_envs.errors import InvalidConfiguration, NotForkable
 from spec_envs.forking import fork
 from spec_envs.step_effect import acts_outside
-from spec_envs.wrappers.speculation.fork_steps import ForkSteps
-from spec_envs.wrappers.speculation.outside import is_ours
-from spec_envs.wrappers.speculation.rehearsal import outcome_of, rehearse
-from spec_envs.wrappers.speculation.replays import Replay, change_by, rehearse_asking
 from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Transition, check_copyable
+from spec_envs.wrappers.speculation.trust.fork_steps import ForkSteps
+from spec_envs.wrappers.speculation.trust.outside import is_ours
+from spec_envs.wrappers.speculation.trust.rehearsal import outcome_of, rehearse
+from spec_envs.wrappers.speculation.trust.replays import Replay, change_by, rehearse_asking
 
 if TYPE_CHECKING:
     from spec_envs.wrappers.speculation.episode import Stepped, Stepping

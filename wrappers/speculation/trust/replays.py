@@ -17,9 +17,9 @@ from spec_envs.calls import Call
 from spec_envs.errors import CallPending
 from spec_envs.forking import fork
 from spec_envs.values import key_or_itself
-from spec_envs.wrappers.speculation import rehearsal
-from spec_envs.wrappers.speculation.outside import Outside
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Method, Transition, stepping
+from spec_envs.wrappers.speculation.trust import rehearsal
+from spec_envs.wrappers.speculation.trust.outside import Outside
 
 #: How often a change has to be seen until the step is blamed, and not another thread.
 _TIMES = 3

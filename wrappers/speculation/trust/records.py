@@ -8,7 +8,7 @@ import inspect
 import textwrap
 from collections.abc import Iterator
 
-from spec_envs.wrappers.speculation.outside import is_foreign
+from spec_envs.wrappers.speculation.trust.outside import is_foreign
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 #: Methods that nobody calls when a policy decides.
