@@ -44,7 +44,7 @@ class Outside:
     def change(self) -> str | None:
         """What has changed, and what to use instead; ``None`` if nothing has changed.
 
-        A cache may grow, and what was ``None`` may have been made: that alone is no change.
+        A cache that has grown is no change, and no more is a variable that was ``None`` before.
         """
         moved = self._generators.moved()
         if moved is not None:
@@ -75,12 +75,12 @@ class Outside:
 
 
 def is_ours(env: gym.Env[Any, Any]) -> bool:
-    """Whether every layer of ``env`` is of a library whose classes and modules are not looked at."""
+    """Whether all layers of ``env`` are of libraries whose classes and modules are not compared."""
     return all(is_foreign(type(layer)) for layer in layers_in(env))
 
 
 def is_foreign(thing: Any) -> bool:
-    """Whether a class or a function is of a library whose classes and modules are not looked at."""
+    """Whether a class or function is of a library whose classes and modules are not compared."""
     return str(getattr(thing, "__module__", None)).partition(".")[0] in FOREIGN
 
 
@@ -103,7 +103,7 @@ def attributes_of(layers: Iterable[gym.Env[Any, Any]]) -> dict[str, Any]:
 
 
 def left_out(env: gym.Env[Any, Any], twin: gym.Env[Any, Any]) -> str | None:
-    """The name of an attribute of ``env`` that its fork ``twin`` has otherwise, as far as that is seen."""
+    """The name of an attribute in which ``env`` and its fork ``twin`` differ; ``None`` if no difference is seen."""
     return first_difference(attributes_of(layers_in(twin)), attributes_of(layers_in(env)))
 
 
@@ -149,7 +149,7 @@ def _is_instance(value: Any) -> bool:
 
 
 def _looked_at(modules: Iterable[str]) -> dict[str, Any]:
-    """A digest of each variable of the modules and of the classes defined there, and of what their functions keep."""
+    """Digests of the variables of the modules, of the classes defined there, and of the state of their functions."""
     found: dict[str, Any] = {}
     for module in modules:
         for name, value in list(vars(sys.modules.get(module, types.ModuleType(""))).items()):

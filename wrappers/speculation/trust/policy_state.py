@@ -1,7 +1,7 @@
-"""Whether a policy without ``fork()`` changes when it is called, as an agent does that keeps its conversation.
+"""Whether a policy without ``fork()`` changes when it is called: an agent that keeps its conversation does.
 
-Such a policy is called ahead of time on guesses, too, and what these calls leave in it may change its later actions.
-Whether they do is known to nobody but its author, who is told of it.
+Such a policy is also called ahead of time, on guesses, and these calls may change its later actions. Only the author of
+the policy knows whether they do, so a warning tells the author.
 """
 
 import copyreg
@@ -62,7 +62,7 @@ class PolicyState:
 
 
 def _holder(policy: Any) -> tuple[Any, str]:
-    """The object or function whose calls are those of ``policy``, and its method; ``None`` for one of this package."""
+    """The object or function behind ``policy``, and the method called; ``None`` for policies of this package."""
     method = "predict" if hasattr(policy, "predict") else "__call__"
     while True:
         if isinstance(policy, DecoratedHandler):
@@ -78,7 +78,7 @@ def _holder(policy: Any) -> tuple[Any, str]:
 
 
 def _kept(holder: Any) -> dict[str, Any]:
-    """What is seen of each attribute, or variable that a function closes over, by its name."""
+    """A digest of each attribute, or of each variable that a function closes over, by name."""
     digest = Digest(of_objects=False)
     try:
         return {name: digest.of(value) for name, value in _variables(holder)}
