@@ -205,7 +205,7 @@ class _Walk:
         for (key, x), (other, y) in zip(_raw(a), _raw(b), strict=True):
             self.part(key, other, path, " key {!r:.40}", key)
             self.part(x, y, path, "[{!r:.40}]", key)
-        if isinstance(a, collections.defaultdict):
+        if isinstance(a, collections.defaultdict) and isinstance(b, collections.defaultdict):
             self.part(a.default_factory, b.default_factory, path, ".default_factory")
 
     def _set(self, a: Any, b: Any, path: _Path) -> None:

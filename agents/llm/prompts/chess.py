@@ -120,7 +120,7 @@ def _stated(board: chess.Board, line: str) -> str | None:
     if looks_like_move(first):
         bare = _SQUARE.fullmatch(first) is not None
         rest = start[start.find(first) + len(first) :]
-        doubt = _BAD.match(rest) or (bare and _WITH_PIECE.match(rest))
+        doubt = bool(_BAD.match(rest) or (bare and _WITH_PIECE.match(rest)))
         if back := _BACK.search(rest):
             doubt = doubt or any(map(looks_like_move, _tokens(rest[back.end() :])))
         return None if doubt else move_in(board, first)
