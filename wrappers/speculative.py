@@ -340,4 +340,4 @@ def _refuse_async(env: gym.Env[Any, Any], options: SessionOptions) -> None:
     waits |= {f"guesser for {name!r}": guesser.guess for name, guesser in (options.guessers or {}).items()}
     for name, function in waits.items():
         if is_async(function):
-            raise InvalidConfiguration(f"the {name} is a coroutine function, which AsyncSpeculativeWrapper awaits")
+            raise InvalidConfiguration(f"the {name} is a coroutine function, which only AsyncSpeculativeWrapper awaits")
