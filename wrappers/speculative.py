@@ -24,12 +24,12 @@ from spec_envs.wrappers.speculation.asked_steps import expect_call, finish, reco
 from spec_envs.wrappers.speculation.episode import Deciding
 from spec_envs.wrappers.speculation.failed_steps import after_failed_step
 from spec_envs.wrappers.speculation.options import SessionOptions
-from spec_envs.wrappers.speculation.replays import Replay
 from spec_envs.wrappers.speculation.session import Session
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.transitions import Method, Transition, resetting, stepping
 from spec_envs.wrappers.speculation.tree.limits import Limits
+from spec_envs.wrappers.speculation.trust.replays import Replay
 from spec_envs.wrappers.telemetry import TracerProvider
 
 ObsType = TypeVar("ObsType")

@@ -756,3 +756,9 @@ class Unreliable:
 )
 def test_a_decorated_plain_handler_waits_on_its_worker_thread(world):
     assert asyncio.run(certify_async(lambda: FakeEnv({"world": world()}), choose, PERFECT, range(2)))
+
+
+def test_statistics_can_be_read_before_a_loop_runs() -> None:
+    env = AsyncSpeculativeWrapper(FakeEnv(), policy=Slow())
+    assert env.statistics.commits == 0
+    run(env.close)
