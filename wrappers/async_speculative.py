@@ -20,7 +20,6 @@ from spec_envs.wrappers.speculation.awaiting import Answered, run_awaited
 from spec_envs.wrappers.speculation.episode import Acting, Checkpoint
 from spec_envs.wrappers.speculation.failed_steps import after_failed_step
 from spec_envs.wrappers.speculation.options import SessionOptions
-from spec_envs.wrappers.speculation.replays import Replay
 from spec_envs.wrappers.speculation.session import Session
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Trace
@@ -33,6 +32,7 @@ from spec_envs.wrappers.speculation.transitions import (
     stepping,
 )
 from spec_envs.wrappers.speculation.tree.limits import Limits
+from spec_envs.wrappers.speculation.trust.replays import Replay
 from spec_envs.wrappers.telemetry import TracerProvider
 
 ObsType = TypeVar("ObsType")

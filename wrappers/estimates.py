@@ -13,7 +13,7 @@ from typing import Literal
 from spec_envs.usage import Usage
 from spec_envs.wrappers.calibration import Calibration
 from spec_envs.wrappers.crowding import Crowd
-from spec_envs.wrappers.speculation.guard import Record
+from spec_envs.wrappers.speculation.timing.guard import Record
 
 #: What costs are counted in.
 Unit = Literal["tokens", "money"]

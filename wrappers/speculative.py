@@ -24,12 +24,12 @@ from spec_envs.wrappers.speculation.asked_steps import expect_call, finish, reco
 from spec_envs.wrappers.speculation.episode import Deciding
 from spec_envs.wrappers.speculation.failed_steps import after_failed_step
 from spec_envs.wrappers.speculation.options import SessionOptions
-from spec_envs.wrappers.speculation.replays import Replay
 from spec_envs.wrappers.speculation.session import Session
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.transitions import Method, Transition, resetting, stepping
 from spec_envs.wrappers.speculation.tree.limits import Limits
+from spec_envs.wrappers.speculation.trust.replays import Replay
 from spec_envs.wrappers.telemetry import TracerProvider
 
 ObsType = TypeVar("ObsType")
@@ -340,4 +340,4 @@ def _refuse_async(env: gym.Env[Any, Any], options: SessionOptions) -> None:
     waits |= {f"guesser for {name!r}": guesser.guess for name, guesser in (options.guessers or {}).items()}
     for name, function in waits.items():
         if is_async(function):
-            raise InvalidConfiguration(f"the {name} is a coroutine function, which AsyncSpeculativeWrapper awaits")
+            raise InvalidConfiguration(f"the {name} is a coroutine function, which only AsyncSpeculativeWrapper awaits")
