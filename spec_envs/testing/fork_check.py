@@ -221,7 +221,7 @@ class _Check:
             if event.action is not None:
                 unlucky = self.let_calls_fail(unlucky, event)
             where = (
-                f"in step {number}, after each of its calls had failed once (a step changes the state, and draws from"
+                f"in step {number}, after each of its calls had failed once (a step must change the state, and draw from"
             )
             _expect_same(event, self.do(unlucky, event.action), f"{where} self.np_random, only after its last ask)")
         self.opened += [twin.env, unlucky.env]
