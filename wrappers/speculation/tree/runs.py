@@ -53,7 +53,9 @@ class Runs:
             if not speculative:
                 self._make_authoritative(shared)
             return shared, []
-        ahead = not all(ancestor.answered for ancestor in node.ancestors())
+        ahead, ancestor = False, node.parent
+        while ancestor is not None and not ahead:
+            ahead, ancestor = not ancestor.answered, ancestor.parent
         run = Run(next(self._ids), node.call, node.process, speculative, now, ahead=ahead, nodes=[node])
         return run, self._launch(run)
 
