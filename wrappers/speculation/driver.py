@@ -10,7 +10,6 @@ from __future__ import annotations
 import collections
 import functools
 import logging
-import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, assert_never
@@ -129,7 +128,7 @@ class Driver:
                 if job is not None:
                     self._run(job)
                 else:
-                    wake_at = self._wake_at()
+                    wake_at = self._tree.wake_at(self._runtime.now())
                     await wait(wake_at)
                     self._tick(wake_at)
         finally:
@@ -211,7 +210,7 @@ class Driver:
                 if run is not None:
                     return _response_of(run)
                 if job is None:
-                    wake_at = self._wake_at()
+                    wake_at = self._tree.wake_at(self._runtime.now())
                     self._runtime.wait(wake_at)
                     if wake_at is not None:
                         self._tick(wake_at)
@@ -234,11 +233,6 @@ class Driver:
         self._runtime.run(job)
         if self._authoritative is job:
             self._authoritative = None
-
-    def _wake_at(self) -> float | None:
-        """Until when to wait for what happens next; ``None``: for any time."""
-        wake_at = self._tree.wake_at(self._runtime.now())
-        return None if wake_at is None or wake_at == math.inf else wake_at
 
     def _tick(self, wake_at: float | None) -> None:
         if wake_at is not None and self._runtime.now() >= wake_at:

@@ -234,11 +234,15 @@ class Trace:
         first = (time_s, kind, handler, *where, number, outcome, speculative, probability)
         # Half of all events say no more than the first fields, and wrappers keep thousands of events.
         is_short = error is None and prefetch is None and effect is None and rank is None and claims is None
-        if is_short and not usage and query is None and response is None and guess is None:
-            self._keep(first)
-            return
-        spent = (usage.tokens_in, usage.tokens_out, usage.money) if usage else _NOTHING_SPENT
-        self._keep((*first, *spent, error, prefetch, effect, rank, claims, query, response, guess))
+        is_free = usage is None or usage is NOTHING or not usage
+        fields: tuple[Any, ...] = first
+        if not (is_short and is_free and query is None and response is None and guess is None):
+            spent = _NOTHING_SPENT if is_free or usage is None else (usage.tokens_in, usage.tokens_out, usage.money)
+            fields = (*first, *spent, error, prefetch, effect, rank, claims, query, response, guess)
+        if self.pending or self.is_told:
+            self._keep(fields)
+        else:
+            self._kept.append(fields)
 
     def add_reset(self, time_s: float) -> None:
         """Add that an episode begins."""

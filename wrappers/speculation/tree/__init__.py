@@ -258,13 +258,18 @@ class SpeculationTree:
         return self._places.counts_begins(handler)
 
     def wake_at(self, now: float) -> float | None:
-        """When to send ``tick``: a rate limit lets the authoritative call start, or a slot is no longer held."""
+        """When to send ``tick``: a rate limit lets the authoritative call start, or a slot is no longer held.
+
+        ``None``: that waits for another event.
+        """
         root = self.root
         if root is None or not self._demanded or root.call is None:
             return None
         if root.run is not None and _is_under_way(root.run):
-            return self._held_until
-        return self._places.authoritative_from(root.call.handler, now)
+            wake_at: float | None = self._held_until
+        else:
+            wake_at = self._places.authoritative_from(root.call.handler, now)
+        return None if wake_at == math.inf else wake_at
 
     # -- what becomes of nodes -----------------------------------------------------------------------------------
 
@@ -294,13 +299,13 @@ class SpeculationTree:
 
     def _foresee(self, node: Node) -> list[Command]:
         """Have ``node`` predicted, once its own call is under way, or if the tree may not make that call (yet)."""
-        call = node.call
-        if call is None or node.answered or self._predicting.decided.get(node):
+        call, run = node.call, node.run
+        if call is None or (run is not None and run.state is RunState.DONE) or self._predicting.decided.get(node):
             return []
         if node.side_branch is not None:
             if call.effect is Effect.WRITE:  # where the side branch waits for an action; its reads are not predicted
                 self._predicting.add(node)
-        elif node is self.root or node.run is not None or not self._is_startable(call):
+        elif node is self.root or run is not None or not self._is_startable(call):
             if call.handler in self._guessable:
                 self._predicting.add(node)
             if call.handler in self._prefetching:
