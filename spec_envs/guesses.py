@@ -42,7 +42,12 @@ def check_guesser(name: str, guesser: object, method: str = "guess") -> None:
         function = getattr(guesser, each, None)
         if not callable(function):
             if each == method:
-                raise InvalidConfiguration(f"{name} is {guesser!r:.80}, which has no method {method}({places[0]}, k)")
+                hint = (
+                    "; CallableGuesser makes a guesser of a function" if method == "guess" and callable(guesser) else ""
+                )
+                raise InvalidConfiguration(
+                    f"{name} is {guesser!r:.80}, which has no method {method}({places[0]}, k){hint}"
+                )
             continue
         if (why := why_not_called(function, places, ("cancel", "early") if each == method else ())) is not None:
             raise InvalidConfiguration(f"{name} is {guesser!r:.80}, whose {each}() cannot be called: {why}")

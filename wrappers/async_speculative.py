@@ -20,7 +20,6 @@ from spec_envs.wrappers.speculation.awaiting import Answered, run_awaited
 from spec_envs.wrappers.speculation.episode import Acting, Checkpoint
 from spec_envs.wrappers.speculation.failed_steps import after_failed_step
 from spec_envs.wrappers.speculation.options import SessionOptions
-from spec_envs.wrappers.speculation.replays import Replay
 from spec_envs.wrappers.speculation.session import Session
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Trace
@@ -33,6 +32,7 @@ from spec_envs.wrappers.speculation.transitions import (
     stepping,
 )
 from spec_envs.wrappers.speculation.tree.limits import Limits
+from spec_envs.wrappers.speculation.trust.replays import Replay
 from spec_envs.wrappers.telemetry import TracerProvider
 
 ObsType = TypeVar("ObsType")
@@ -72,14 +72,14 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
         env: As for ``SpeculativeWrapper``. The step of an environment that does not ask (no ``CallEnv``) is a plain
             function, so it runs on a worker thread; its ``reset`` runs on the loop.
         policy: ``async def policy(observation)``, or ``(observation, cancel)``; or a plain function.
-        guessers: By handler name. A guesser whose ``guess`` is a coroutine function runs on the loop, and so does its
-            ``observe``.
+        guessers: A mapping from names of handlers to guessers. A guesser whose ``guess`` is a coroutine function runs
+            on the loop, and so does its ``observe``.
 
     All other options mean what they mean for ``SpeculativeWrapper``; prefetchers are plain functions. With
-    ``max_inflight=0`` and no guessers, this is the plain loop. The guard also gives way where the event loop is late.
-    Its plain steps make no forks, but for those of an environment that does not ask: these are made on the loop only
-    where they are quick (2 ms). Where a handler has a limit of its own, plain steps go through the tree too, which then
-    starts and guesses nothing.
+    ``max_inflight=0`` and no guessers, this is the plain loop. The guard also returns to plain steps where the event
+    loop is late. Plain steps of a ``CallEnv`` make no forks. Those of any other environment are made on the loop where
+    they are quick (2 ms), and otherwise on a fork, beside the loop. Where a handler has a limit of its own, plain steps
+    go through the tree, which then starts and guesses nothing.
 
     Info:
         ``info["speculation"]``: as for ``SpeculativeWrapper``.
@@ -134,7 +134,7 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
 
     @property
     def env(self) -> gym.Env[ObsType, ActType]:
-        """The real environment; another object after a step, where it does not ask for its calls."""
+        """The real environment. If it is no ``CallEnv``, a step may put another object in its place."""
         return self._session.lend()
 
     @property

@@ -76,8 +76,8 @@ class Certificate:
     Args:
         verdict: ``LOSSLESS`` if no seed showed a difference, and every episode was played to its end, or to
             ``max_steps``. ``FAILED_ALIKE`` if no seed showed a difference, but errors have ended episodes, the same
-            ones with and without speculation. ``NOTHING_COMPARED`` if errors have done so before the end of the first
-            step of every episode. ``NONDETERMINISTIC_CONTROL`` if two plain runs of one seed already differ, so that
+            errors with and without speculation. ``NOTHING_COMPARED`` if errors have ended every episode before the end
+            of its first step. ``NONDETERMINISTIC_CONTROL`` if two plain runs of one seed already differ, so that
             nothing can be said. ``DIVERGED`` if two plain runs agree and the speculative run differs from them.
             ``NOT_FORKABLE`` if the environment cannot be speculated on; ``reason`` says why.
         seeds: The number of seeds compared, including the seed with the difference.

@@ -39,8 +39,8 @@ def certify(
 ) -> Certificate:
     """Run the plain loop twice and the speculative loop once per seed, and compare the three step by step.
 
-    Compared are actions, observations, rewards, flags and infos (less ``info["speculation"]``), and errors by type and
-    text. The comparison stops at the first difference.
+    Actions, observations, rewards, flags and infos (without ``info["speculation"]``) are compared, and errors by type
+    and text. The comparison stops at the first difference.
 
     Args:
         env_factory: Makes a new environment; called three times per seed.
@@ -57,7 +57,7 @@ def certify(
 
     Raises:
         InvalidConfiguration: There are no seeds or something else is given for them, ``max_steps`` is below 1,
-            ``env_factory`` does not make environments, or an option is none, or has a wrong value.
+            ``env_factory`` does not make environments, or an option is unknown or has a wrong value.
     """
     check_env_factory(env_factory)
     seeds, max_steps = check_seeds(seeds), integer("max_steps", max_steps, least=1)
@@ -101,7 +101,7 @@ async def certify_async(
 
     Raises:
         InvalidConfiguration: There are no seeds or something else is given for them, ``max_steps`` is below 1,
-            ``env_factory`` does not make environments, or an option is none, or has a wrong value.
+            ``env_factory`` does not make environments, or an option is unknown or has a wrong value.
     """
     check_env_factory(env_factory)
     seeds, max_steps = check_seeds(seeds), integer("max_steps", max_steps, least=1)

@@ -1,9 +1,10 @@
-"""How many calls a handler can take at once: found out from how much longer calls take beside others.
+"""How many calls a handler can take at once: measured by how much longer calls take beside others.
 
-A handler need not say (``max_inflight``) that it has one slot, or two. So calls that ran *beside* speculative ones are
-compared with calls that ran *alone*: where the former take longer, fewer calls are made at once, and where they do not,
-more; starting with one. Two handlers may share one server, so at first all calls count. Once calls beside those of
-other handlers have turned out to be as quick as ever, only the handler's own calls count.
+A handler need not say (``max_inflight``) that it has one slot, or two. So calls that ran *beside* speculative calls are
+compared with calls that ran *alone*. Where calls take longer beside others, fewer calls are made at once; where they do
+not, more calls. The first number is one. Two handlers may share one server, so at first the calls of all handlers
+count. Once calls beside those of other handlers have turned out to be as quick as alone, only the handler's own calls
+count.
 
 Pure: no clock; times are given in seconds.
 """
@@ -73,7 +74,7 @@ class Crowd:
         self._be_careful(0, _RETRY_FAILED)
 
     def fails_alone(self) -> None:
-        """The same call failed alone, too, so it did not fail because of the others."""
+        """The same call failed alone as well, so it did not fail because of other calls."""
         if self._before_failure is not None:
             self.allowed, self.own_only, self.retry_in, self.failures = self._before_failure
             self._before_failure = None

@@ -12,7 +12,7 @@ from typing import Literal
 from spec_envs.usage import NOTHING, Usage
 from spec_envs.wrappers.calibration import Calibration
 from spec_envs.wrappers.crowding import Crowd
-from spec_envs.wrappers.speculation.guard import Record
+from spec_envs.wrappers.speculation.timing.guard import Record
 
 #: What costs are counted in.
 Unit = Literal["tokens", "money"]
@@ -25,7 +25,7 @@ _HOPE = 0.3
 
 
 def beyond(usage: Usage, max_tokens: float | None, max_money: float | None) -> Usage:
-    """What ``usage`` holds beyond these budgets, but for the rounding of sums; its tokens count as written."""
+    """The part of ``usage`` beyond these budgets, without the rounding of sums; its tokens count as written."""
     over = [
         used - most if most is not None and used - most > 1e-9 * (1 + most) else 0.0
         for used, most in ((usage.tokens, max_tokens), (usage.money, max_money))

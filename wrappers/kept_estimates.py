@@ -16,7 +16,7 @@ from spec_envs.usage import Usage
 from spec_envs.whole_files import write_whole
 from spec_envs.wrappers.calibration import Calibration
 from spec_envs.wrappers.estimates import Account, CallEstimate, Estimates, Unit
-from spec_envs.wrappers.speculation.guard import Record
+from spec_envs.wrappers.speculation.timing.guard import Record
 
 _FORMAT = 1
 #: The number of guessers whose reliability is kept: those that were used last.

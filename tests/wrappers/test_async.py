@@ -530,7 +530,9 @@ def test_sleeping_in_an_async_handler_would_stop_the_loop():
 def test_async_functions_are_refused_where_nothing_awaits_them():
     cases: list[dict[str, Any]] = [{"policy": choose_async}, {"guessers": {"world": Guesses(pure_response)}}]
     for options in cases:
-        with pytest.raises(InvalidConfiguration, match="is a coroutine function, which AsyncSpeculativeWrapper awaits"):
+        with pytest.raises(
+            InvalidConfiguration, match="is a coroutine function, which only AsyncSpeculativeWrapper awaits"
+        ):
             SpeculativeWrapper(FakeEnv(), **options)
     with pytest.raises(InvalidConfiguration, match="the handler 'world' is a coroutine function, which"):
         SpeculativeWrapper(FakeEnv({"world": Slow()}))
@@ -754,3 +756,9 @@ class Unreliable:
 )
 def test_a_decorated_plain_handler_waits_on_its_worker_thread(world):
     assert asyncio.run(certify_async(lambda: FakeEnv({"world": world()}), choose, PERFECT, range(2)))
+
+
+def test_statistics_can_be_read_before_a_loop_runs() -> None:
+    env = AsyncSpeculativeWrapper(FakeEnv(), policy=Slow())
+    assert env.statistics.commits == 0
+    run(env.close)

@@ -16,7 +16,7 @@ from spec_envs.usage import Usage
 from spec_envs.wrappers import Limits, SimulationRuntime
 from spec_envs.wrappers.estimates import CallEstimate, Estimates
 from spec_envs.wrappers.kept_estimates import load, save
-from spec_envs.wrappers.speculation.guard import Guard, Mode, Record
+from spec_envs.wrappers.speculation.timing.guard import Guard, Mode, Record
 from tests.wrappers.loops import PERFECT, make, play, slow_fake
 
 RECORD = Record(plain_s=0.5, calls_s=0.4, call_s=0.2, cpu=0.1, machinery_s=0.001, pays=True, failures=0)

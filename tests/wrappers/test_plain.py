@@ -19,7 +19,7 @@ from spec_envs.handling import CancelToken
 from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import SpeculativeWrapper
 from spec_envs.wrappers.estimates import Estimates
-from spec_envs.wrappers.speculation import pacing
+from spec_envs.wrappers.speculation.timing import pacing
 from spec_envs.wrappers.speculation.transitions import Transition, private_copy
 from tests.wrappers.loops import PERFECT, make, play
 

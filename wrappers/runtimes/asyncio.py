@@ -81,7 +81,9 @@ class AsyncioRuntime(NotPicklable):
         return self._turn
 
     def now(self) -> float:
-        """Seconds on the loop's clock."""
+        """Seconds on the loop's clock; on asyncio's usual clock where no loop has used the runtime yet."""
+        if self._loop is None and asyncio._get_running_loop() is None:
+            return time.monotonic()
         return (self._loop or self.own_loop()).time()
 
     @property

@@ -3,9 +3,9 @@
 from spec_envs.calls import Call
 from spec_envs.errors import NotForkable
 from spec_envs.wrappers.speculation.episode import Acting, Deciding
-from spec_envs.wrappers.speculation.replays import Replay
 from spec_envs.wrappers.speculation.session import Session
 from spec_envs.wrappers.speculation.transitions import Transition
+from spec_envs.wrappers.speculation.trust.replays import Replay
 
 
 def expect_call(session: Session, call: Call, replay: Replay) -> None:
@@ -42,7 +42,7 @@ def finish(session: Session, transition: Transition, replay: Replay) -> Transiti
 
 
 def _looked_into(session: Session, transition: Transition, replay: Replay) -> str | None:
-    """Why speculation has to end after this step, if it has to; ``NotForkable`` if that shows in a reset."""
+    """The reason why speculation has to end after this step, if there is one; in a reset ``NotForkable`` is raised."""
     verifying = session.verifying
     with session.driver.still:
         reason = verifying.reason(replay, session.env)
@@ -54,7 +54,7 @@ def _looked_into(session: Session, transition: Transition, replay: Replay) -> st
 
 
 def recover(session: Session, error: BaseException, replay: Replay) -> None:
-    """Go on after a step that failed with ``error``: the environment is as its author has left it."""
+    """Go on after a step that failed with ``error``; the environment stays as the failed step has left it."""
     if session.closed or session.driver.interrupted:  # which is why the step failed
         return
     if session.driver.root is not None and not session.driver.has_failed and isinstance(error, Exception):

@@ -81,7 +81,7 @@ async def run_awaited(
 
 
 def _run(env: AnyEnv, method: Method, known: "_KnownAnswers") -> Transition | None:
-    """Run ``method`` until it ends, or comes to a call that has no answer; then ``known`` has this call."""
+    """Run ``method`` until its end or until a call without an answer, which is then added to ``known``."""
     unwrapped = env.unwrapped
     assert isinstance(unwrapped, CallEnv)
     unwrapped.answer_with(known)
@@ -183,7 +183,7 @@ class _KnownAnswers:
         return own_copy(answered.response)
 
     def check(self, env: AnyEnv) -> None:
-        """Check that the call without an answer is the one that was asked for before, if there was one.
+        """Check that the call without an answer is the same as in the run before, if there was a run before.
 
         Raises:
             NotForkable: It is another one.

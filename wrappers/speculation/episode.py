@@ -19,7 +19,6 @@ from spec_envs.errors import CallPending
 from spec_envs.forking import fork
 from spec_envs.guesses import Situation
 from spec_envs.handling import CancelToken, Handler, answered, as_handler, is_async
-from spec_envs.wrappers.speculation.fork_steps import ForkSteps, undrawn
 from spec_envs.wrappers.speculation.transitions import (
     POLICY,
     Agent,
@@ -33,6 +32,7 @@ from spec_envs.wrappers.speculation.transitions import (
     stepping,
 )
 from spec_envs.wrappers.speculation.tree.nodes import Process
+from spec_envs.wrappers.speculation.trust.fork_steps import ForkSteps, undrawn
 
 #: The handler name of a step of an environment that is not a ``CallEnv``.
 STEP = "step"

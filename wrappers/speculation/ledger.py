@@ -15,8 +15,8 @@ from spec_envs.handling import CancelToken
 from spec_envs.usage import NOTHING, Usage
 from spec_envs.values import key_of
 from spec_envs.wrappers.quota import HandlerLimit
-from spec_envs.wrappers.speculation.plain_clock import PlainClock
 from spec_envs.wrappers.speculation.statistics import Statistics
+from spec_envs.wrappers.speculation.timing.plain_clock import PlainClock
 from spec_envs.wrappers.speculation.trace import Played, Trace
 from spec_envs.wrappers.speculation.transitions import TimedCount
 from spec_envs.wrappers.speculation.tree.commands import Committed

@@ -76,7 +76,7 @@ class PlainSteps:
         self._closed = False
 
     def decide(self, observation: Any) -> Any:
-        """The policy's response where the episode stands; asked again there, the policy has decided already.
+        """The policy's response at this point of the episode; a second call returns the same response.
 
         The policy gets the user's ``observation``, as it does without a wrapper: a copy may take as long as all else.
         """
@@ -127,7 +127,7 @@ class PlainSteps:
         return call.response
 
     def drop(self) -> None:
-        """Nobody wants the call any more that is under way on the event loop, if one is."""
+        """Give up the call that is under way on the event loop, if there is one."""
         call, self._under_way = self._under_way, None
         if call is not None:
             call.token.cancel()

@@ -18,16 +18,13 @@ from spec_envs.values import own_copy
 from spec_envs.wrappers.runtimes.blocking import make_runtime
 from spec_envs.wrappers.speculation.driver import Driver
 from spec_envs.wrappers.speculation.episode import STEP, Checkpoint, Deciding, Stepped, Stepping, attempt
-from spec_envs.wrappers.speculation.guard import Guard, Mode
 from spec_envs.wrappers.speculation.ledger import Ledger
-from spec_envs.wrappers.speculation.lending import Lending
 from spec_envs.wrappers.speculation.lifetime import Lifetime
 from spec_envs.wrappers.speculation.options import SessionOptions
-from spec_envs.wrappers.speculation.pacing import Pacing
 from spec_envs.wrappers.speculation.plain import PlainSteps
-from spec_envs.wrappers.speculation.policy_state import LOOK_AFTER, PolicyState
-from spec_envs.wrappers.speculation.reach import reasons_against
 from spec_envs.wrappers.speculation.statistics import Statistics
+from spec_envs.wrappers.speculation.timing.guard import Guard, Mode
+from spec_envs.wrappers.speculation.timing.pacing import Pacing
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.transitions import (
     POLICY,
@@ -43,7 +40,10 @@ from spec_envs.wrappers.speculation.transitions import (
 )
 from spec_envs.wrappers.speculation.tree import SpeculationTree
 from spec_envs.wrappers.speculation.tree.nodes import Run
-from spec_envs.wrappers.speculation.trust import Trust
+from spec_envs.wrappers.speculation.trust.forks import Trust
+from spec_envs.wrappers.speculation.trust.lending import Lending
+from spec_envs.wrappers.speculation.trust.policy_state import LOOK_AFTER, PolicyState
+from spec_envs.wrappers.speculation.trust.reach import reasons_against
 from spec_envs.wrappers.speculation.verifying import Verifying
 
 _NOTHING = object()
@@ -152,7 +152,7 @@ class Session(Lifetime):
         self._options.keep(self.env, self._estimates, guarded=guard is not None)
 
     def check_ready(self) -> None:
-        """Like ``check_open``, for what goes on with an episode; ``ResetNeeded`` if the episode was interrupted."""
+        """Like ``check_open``; raises ``ResetNeeded``, too, if the episode was interrupted."""
         self.check_open()
         if self.driver.interrupted:
             raise ResetNeeded("Ctrl-C has interrupted the episode in the middle of an event; call reset() first")
@@ -160,7 +160,7 @@ class Session(Lifetime):
             self._go_on_from(dataclasses.replace(root, env=self.snapshot(may_refuse=False) if self.asks else self.env))
 
     def lend(self) -> AnyEnv:
-        """The environment for the user, who may change it; one that asks may be in the user's hands all the time."""
+        """The environment for the user, who may change it; one that asks for its calls may stay with the user."""
         is_compared = self.verifying.is_wary or not self.asks
         if is_compared and not self.is_plain and not self.closed and self.root is not None:
             self._lending.lend(self.env)
@@ -180,7 +180,7 @@ class Session(Lifetime):
         return self.pacing.run(self.env, self.apart(method), answer)
 
     def apart(self, method: Method) -> Method:
-        """``method``, run on the real environment while no fork makes a step: the two may draw from one generator."""
+        """``method``, as it runs while no fork makes a step: both may draw from the same generator."""
         steps = self.trust.steps
         if steps is None or (self.is_plain and not self.driver.is_calling):  # so no fork can begin a step meanwhile
             return method
@@ -208,13 +208,13 @@ class Session(Lifetime):
 
     @property
     def root(self) -> Deciding | None:
-        """Where a step may begin; ``None`` before a reset, after a failed one, and after the end of an episode."""
+        """Where a step may begin; ``None`` before a reset, after a failed reset, and after the end of an episode."""
         root = self._place
         return None if root is None or root.transition.done else root
 
     @property
     def _place(self) -> Deciding | None:
-        """Where the episode stands, if that is between two steps; also after its end."""
+        """The place of the episode, if the episode is between two steps; also after its end."""
         if self.is_plain:
             return self.plain.place
         root = self.driver.root
@@ -248,7 +248,7 @@ class Session(Lifetime):
             self._go_on_from(dataclasses.replace(root, transition=transition))
 
     def take_decision(self, decision: Any) -> Any:
-        """Keep the policy's ``decision`` for the next step, and return its action as the user may have it."""
+        """Keep the policy's ``decision`` for the next step, and return a copy of its action for the user."""
         self._acted = decision
         self._num_decisions += 1
         if self._num_decisions in LOOK_AFTER:
@@ -310,7 +310,7 @@ class Session(Lifetime):
         return transition
 
     def snapshot(self, may_refuse: bool) -> AnyEnv:
-        """A fork of the real environment; the environment itself where it is not forked, from now on or ever."""
+        """A fork of the real environment; the environment itself if it is played plainly."""
         if self.trust.is_plain:
             return self.env
         try:
@@ -322,7 +322,7 @@ class Session(Lifetime):
             return self.env
 
     def _run_ahead(self, ahead: bool) -> None:
-        """From now on make calls ahead of time, or play plainly, as the guard wants it."""
+        """Run ahead or play plainly from now on, as the guard decides."""
         was_plain, place = self.is_plain, self._place
         self._turn(ahead)
         self.driver.pause(not ahead)
@@ -363,7 +363,7 @@ class Session(Lifetime):
         self.plain.place = dataclasses.replace(place, env=env)
 
     def _end_cycle(self, guard: Guard) -> None:
-        """A cycle has ended: have the guard look at it, and do what the guard wants of the next one."""
+        """Show the cycle that has ended to the guard, and do what the guard decides for the next cycle."""
         before, pacing, guessing = guard.mode, self.pacing, self.driver.guessing
         pacing.end_cycle(is_warm=guessing.is_warm)
         if guard.mode is Mode.WARMING and before is not Mode.WARMING:
@@ -376,7 +376,7 @@ class Session(Lifetime):
             self._run_ahead(guard.mode is Mode.AHEAD)
 
     def stop_speculating(self, reason: str, *, failed: bool) -> None:
-        """From now on the environment makes its steps itself, and warn of it; see ``Trust.withdraw``."""
+        """Have the environment make its steps itself from now on, and warn of it; see ``Trust.withdraw``."""
         place = self._place
         self.driver.pause(True)
         told = self.trust.withdraw(reason, failed=failed)
@@ -406,7 +406,7 @@ class Session(Lifetime):
             raise
 
     def step_again_from(self, root: Deciding) -> None:
-        """Go back to before the step of an environment that does not ask, whose fork could not make the step."""
+        """Go back to before a step that a fork could not make; of environments that do not ask for calls."""
         if not self.closed and not self.driver.interrupted:
             self._go_on_from(dataclasses.replace(root, agent=self.agent))
 

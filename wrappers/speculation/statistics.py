@@ -4,8 +4,8 @@ import dataclasses
 from typing import Any
 
 from spec_envs.usage import Usage
-from spec_envs.wrappers.speculation.control import Control
-from spec_envs.wrappers.speculation.figure import sentence_of
+from spec_envs.wrappers.speculation.timing.control import Control
+from spec_envs.wrappers.speculation.timing.figure import sentence_of
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

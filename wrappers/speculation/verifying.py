@@ -10,13 +10,13 @@ from spec_envs.errors import NotForkable
 from spec_envs.forking import fork
 from spec_envs.wrappers.speculation.driver import Driver
 from spec_envs.wrappers.speculation.episode import Deciding
-from spec_envs.wrappers.speculation.outside import left_out
-from spec_envs.wrappers.speculation.replays import Outcome, Replay, change_by
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition
+from spec_envs.wrappers.speculation.trust.outside import left_out
+from spec_envs.wrappers.speculation.trust.replays import Outcome, Replay, change_by
 
 
 class Verifying:
-    """What is known of the step or reset under way.
+    """Compares the step or reset under way with what its branch predicted.
 
     Args:
         driver: Has the branch; counts the wrong predictions.
@@ -33,16 +33,16 @@ class Verifying:
         self._is_excused = False
 
     def begin(self) -> None:
-        """A step or a reset begins."""
+        """Record that a step or a reset begins."""
         self._wrong, self._is_excused = None, False
 
     @property
     def is_plausible(self) -> bool:
-        """Whether all has gone as it was predicted so far, so that the same responses lead to the same end."""
+        """Whether everything so far was as predicted, so that the same responses lead to the same end."""
         return self._wrong is None and not self._is_excused
 
     def diverged(self, did: Transition | Call | Exception) -> None:
-        """The environment did something else than its branch predicted; the first time in a step is what counts.
+        """Record that the environment did not do what its branch predicted; the first difference of a step counts.
 
         Where a call has failed, and the environment goes on without its response, no branch could know of that.
         """
@@ -54,7 +54,7 @@ class Verifying:
             self._wrong = Outcome.of(predicted), Outcome.of(did)
 
     def reason(self, replay: Replay, env: AnyEnv) -> str | None:
-        """Why ``env`` was predicted wrongly; ``None`` where the prediction was right, or nobody is to blame."""
+        """Why the prediction for ``env`` was wrong; ``None`` if the prediction was right, or no cause was found."""
         if self._wrong is None or self._is_excused:
             return None
         try:

@@ -14,7 +14,7 @@ import dataclasses
 import enum
 import random
 
-from spec_envs.wrappers.speculation.cycles import IDLE_CPU, Cycle, Window
+from spec_envs.wrappers.speculation.timing.cycles import IDLE_CPU, Cycle, Window
 
 #: The account: what may be lost at once, and beyond that as a share of the time or for each step, whichever is more.
 GRACE_S, SHARE, STEP_S = 5e-3, 0.035, 80e-6

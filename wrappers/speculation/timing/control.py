@@ -10,7 +10,7 @@ Pure: cycles are given as data.
 import dataclasses
 import math
 
-from spec_envs.wrappers.speculation.cycles import IDLE_CPU, LONG_CALL_S, Cycle, Mean
+from spec_envs.wrappers.speculation.timing.cycles import IDLE_CPU, LONG_CALL_S, Cycle, Mean
 
 #: If the interval of a saving reaches further than this to each side, and the calls are long and the CPU idles, then
 #: the calls' own durations are a better measure than the control cycles.

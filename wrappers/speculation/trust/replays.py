@@ -17,9 +17,9 @@ from spec_envs.calls import Call
 from spec_envs.errors import CallPending
 from spec_envs.forking import fork
 from spec_envs.values import key_or_itself
-from spec_envs.wrappers.speculation import rehearsal
-from spec_envs.wrappers.speculation.outside import Outside
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Method, Transition, stepping
+from spec_envs.wrappers.speculation.trust import rehearsal
+from spec_envs.wrappers.speculation.trust.outside import Outside
 
 #: How often a change has to be seen until the step is blamed, and not another thread.
 _TIMES = 3
@@ -41,7 +41,7 @@ class Replay(NamedTuple):
     is_reset: bool = False
 
     def make(self) -> "Outcome":
-        """Make it on a fork, up to its end or to the first call without a response."""
+        """Make the step or reset on a fork, up to its end or to the first call without a response."""
         twin = fork(self.env)
         unwrapped, script = twin.unwrapped, Script(self.responses)
         assert isinstance(unwrapped, CallEnv)
@@ -68,7 +68,7 @@ class Outcome:
 
     @classmethod
     def of(cls, result: "Transition | Call | BaseException | None") -> "Outcome":
-        """The outcome that ``result`` stands for: its end, the call that it asks for, an error, or one unknown."""
+        """The outcome of ``result``: its end, the call that it asks for, its error, or unknown."""
         if isinstance(result, Transition):
             seen = (result.observation, result.reward, bool(result.terminated), bool(result.truncated))
             return cls(f"returned {brief(result):.120}", ("end", key_or_itself(seen)))
@@ -80,7 +80,7 @@ class Outcome:
 
 
 def change_by(env: AnyEnv, run: Callable[[], object]) -> str | None:
-    """What ``run``, which steps forks of ``env``, changes outside of them, and what to do; ``None`` if nothing.
+    """What ``run`` changes outside of the forks of ``env`` that it steps, and what to do; ``None`` if nothing.
 
     Other threads may change something while it runs: a change counts that is there each time, and not without it.
     Global generators and settings of the process are then set back.
@@ -103,7 +103,7 @@ def change_by(env: AnyEnv, run: Callable[[], object]) -> str | None:
 
 
 def _changed_meanwhile(env: AnyEnv, seconds: float) -> str | None:
-    """What others change outside of ``env`` in so many seconds."""
+    """What other threads change outside of ``env`` within ``seconds``."""
     outside = Outside(env)
     time.sleep(seconds)
     return outside.change()

@@ -11,8 +11,8 @@ import pytest
 from spec_envs import Effect
 from spec_envs.testing import FakeEnv
 from spec_envs.wrappers.speculation import session
-from spec_envs.wrappers.speculation.cycles import Cycle
-from spec_envs.wrappers.speculation.guard import Guard, Mode
+from spec_envs.wrappers.speculation.timing.cycles import Cycle
+from spec_envs.wrappers.speculation.timing.guard import Guard, Mode
 from tests.wrappers.loops import PERFECT, VIRTUAL, Answers, certify_on, choose, make, play, slow_fake
 from tests.wrappers.store import compare
 

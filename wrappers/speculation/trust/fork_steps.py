@@ -17,10 +17,10 @@ from spec_envs.forking import fork
 from spec_envs.global_generators import GlobalGenerators
 from spec_envs.pickling import NotPicklable
 from spec_envs.values import own_copy
-from spec_envs.wrappers.speculation.contexts import run_apart
-from spec_envs.wrappers.speculation.outside import SHARED
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition
-from spec_envs.wrappers.speculation.watch import Watch
+from spec_envs.wrappers.speculation.trust.contexts import run_apart
+from spec_envs.wrappers.speculation.trust.outside import SHARED
+from spec_envs.wrappers.speculation.trust.watch import Watch
 
 #: How often a step is seen to move a generator until the step is blamed, and not another thread.
 _TIMES = 3
@@ -71,11 +71,11 @@ class ForkSteps(NotPicklable):
         return twin, result
 
     def watch(self, env: AnyEnv) -> None:
-        """From now on look in every step at what the code of ``env`` can change outside of it."""
+        """From now on check after every step what the code of ``env`` can change outside of ``env``."""
         self._watch = Watch(env)
 
     def left_by(self, error: Exception) -> AnyEnv | None:
-        """The fork as the step has left it that has raised ``error``; ``None`` where that is not known any more."""
+        """The fork whose step has raised ``error``, as left by the step; ``None`` if the fork is no longer known."""
         return next((twin for raised, twin in tuple(self._left) if raised is error), None)
 
     def __enter__(self) -> None:
@@ -108,7 +108,7 @@ class ForkSteps(NotPicklable):
             self._changed.notify_all()
 
     def _inquire(self, env: AnyEnv, action: Any) -> tuple[AnyEnv, Transition | Exception]:
-        """Make a step again by itself, that has moved a generator or was made while something else has."""
+        """Make a step again, alone: a generator has moved during the step, and another step may have moved it."""
         with self._changed:
             self._num_steps -= 1
             self._num_inquiries += 1
@@ -135,7 +135,7 @@ class ForkSteps(NotPicklable):
         raise NotForkable(self._refusal)
 
     def _stepped(self, env: AnyEnv, action: Any) -> tuple[AnyEnv, Transition | Exception, str | None]:
-        """A fork that has made a step; what the step returned or raised; what has changed meanwhile that all share."""
+        """A fork that has made a step, the step's result or error, and which shared state has changed meanwhile."""
         twin, before, watch = fork(env), GlobalGenerators(), self._watch
         marks = None if watch is None else watch.marks()
         result, variable = run_apart(lambda: _outcome_of_step(twin, action))
@@ -158,7 +158,7 @@ def _outcome_of_step(env: AnyEnv, action: Any) -> Transition | Exception:
 
 
 def undrawn(run: Callable[[], _T]) -> _T:
-    """Return what ``run`` returns, which tries a method on a fork, and leave the global generators unmoved.
+    """Call ``run``, which tries a method on a fork, return its result, and leave the global generators unmoved.
 
     A generator that moves each time is moved by the method, not by another thread: it is set back.
 
@@ -180,7 +180,7 @@ def undrawn(run: Callable[[], _T]) -> _T:
 
 
 def _outcome(run: Callable[[], _T]) -> tuple[_T | None, Exception | None]:
-    """Run ``run`` in a context of its own, and return what it has returned, or what it has raised."""
+    """Call ``run`` in a context of its own, and return its result or its error."""
     try:
         return contextvars.copy_context().run(run), None
     except Exception as error:

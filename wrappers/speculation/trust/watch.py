@@ -15,8 +15,8 @@ from typing import Any
 import gymnasium as gym
 
 from spec_envs.immutable import ATOMS
-from spec_envs.wrappers.speculation.code_names import codes_in
-from spec_envs.wrappers.speculation.outside import is_foreign, kinds_of, layers_in
+from spec_envs.wrappers.speculation.trust.code_names import codes_in
+from spec_envs.wrappers.speculation.trust.outside import is_foreign, kinds_of, layers_in
 
 #: Kinds whose length changes where they are used as a record of steps. (A dict or a set that grows may be a cache.)
 _LISTS = (list, collections.deque, bytearray, array.array)
@@ -42,11 +42,11 @@ class Watch:
         self._looks = tuple((variables.get, name) for variables, name, _ in self._places)
 
     def marks(self) -> tuple[Any, ...]:
-        """What the variables are now, in a form that is compared quickly."""
+        """The present values of the variables, in a form that is compared quickly."""
         return tuple([_mark(get(name)) for get, name in self._looks])
 
     def change(self, before: tuple[Any, ...]) -> str | None:
-        """The name of the first variable that has changed since it was marked; what was ``None`` may have been made."""
+        """The name of the first variable that has changed since ``marks``; one that was ``None`` may have been set."""
         for (_, _, name), one, other in zip(self._places, before, self.marks(), strict=True):
             if one is not None and one != other:
                 return name
@@ -60,7 +60,7 @@ def _mark(value: Any) -> Any:
 
 
 def _places(kinds: Iterable[type]) -> Iterator[_Place]:
-    """The variables that the methods of ``kinds``, and the functions and classes that they name, can change."""
+    """The variables that methods of ``kinds``, and functions and classes named in these methods, can change."""
     todo: collections.deque[Any] = collections.deque(kinds)
     seen: set[int] = set()
     found_kinds: list[type] = []
@@ -101,7 +101,7 @@ def _may_change(held: Any, is_set: bool) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def _uses_in(code: types.CodeType) -> frozenset[tuple[bool, bool, str]]:
-    """The variables and attributes that the code names: whether it sets it, whether it is a variable, and the name."""
+    """The variables and attributes in the code, as tuples: whether it is set, whether it is a variable, its name."""
     uses = ("STORE_GLOBAL", "LOAD_GLOBAL", "STORE_ATTR", "LOAD_ATTR", "LOAD_METHOD")
     return frozenset(
         (step.opname.startswith("STORE"), step.opname.endswith("GLOBAL"), step.argval)

@@ -14,9 +14,9 @@ from spec_envs.actions import allowed_action, sampling_copy
 from spec_envs.errors import NotForkable
 from spec_envs.forking import difference, fork
 from spec_envs.values import key_of, own_copy
-from spec_envs.wrappers.speculation.contexts import run_apart
-from spec_envs.wrappers.speculation.outside import Outside
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition
+from spec_envs.wrappers.speculation.trust.contexts import run_apart
+from spec_envs.wrappers.speculation.trust.outside import Outside
 
 #: How many seconds the steps of a rehearsal may take, and after how many steps it ends.
 BUDGET_S = 0.2
@@ -58,7 +58,7 @@ def rehearse(env: AnyEnv, begun: Transition, budget_s: float | None = None) -> b
 
 
 def is_quick(parts: Iterable[Callable[[], object]]) -> bool:
-    """Run ``parts``, as long as there is time to do so again, and return whether there was time for all."""
+    """Run ``parts`` in order while the time allows one more, and return whether there was time for all."""
     began = time.perf_counter()
     for part in parts:
         part()
@@ -77,7 +77,7 @@ def refusal(env: AnyEnv, reason: str, way_out: str) -> NotForkable:
 
 
 def _tried(env: AnyEnv, begun: Transition, budget_s: float) -> tuple[str | None, bool]:
-    """The reason why forks of ``env`` are not to be relied on, if there is one, and whether there was time for all."""
+    """The reason, if any, not to rely on forks of ``env``, and whether there was time for the whole rehearsal."""
     control, first = fork(env), fork(env)
     second = fork(first)
     reason = difference(env, first) or difference(first, second)
@@ -116,7 +116,7 @@ def _stepped(env: AnyEnv, action: Any) -> tuple[_Outcome, Transition | None]:
 
 
 def outcome_of(transition: Transition) -> dict[str, Hashable]:
-    """The fields of ``transition`` as keys, less the info and less what has no key."""
+    """The fields of ``transition`` as keys, without the info and without values that have no key."""
     fields = {"the observation": transition.observation, "the reward": transition.reward}
     outcome: dict[str, Hashable] = {"the flags": (bool(transition.terminated), bool(transition.truncated))}
     for name, value in fields.items():

@@ -13,7 +13,7 @@ _MADE_BY_PYTHON = "decimal_context"
 
 
 def run_apart(run: Callable[[], _T]) -> tuple[_T, str | None]:
-    """Run ``run`` in a copy of the context; return what it returns, and the name of a variable that it has set."""
+    """Call ``run`` in a copy of the context; return its result, and the name of a variable that ``run`` has set."""
     context = contextvars.copy_context()
     result = context.run(run)
     return result, _first_set(context)

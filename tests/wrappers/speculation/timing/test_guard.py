@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spec_envs.wrappers.speculation.control import Controls, student
-from spec_envs.wrappers.speculation.cycles import Cycle
-from spec_envs.wrappers.speculation.guard import Guard, Mode
+from spec_envs.wrappers.speculation.timing.control import Controls, student
+from spec_envs.wrappers.speculation.timing.cycles import Cycle
+from spec_envs.wrappers.speculation.timing.guard import Guard, Mode
 
 
 def cycle(seconds: float, *, call_s: float | None = None, ahead: bool = False, **more: float) -> Cycle:

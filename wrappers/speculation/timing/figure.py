@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spec_envs.wrappers.speculation.control import Control
+from spec_envs.wrappers.speculation.timing.control import Control
 
 
 def sentence_of(control: Control | None, saved: float, *, has_guard: bool, has_calls: bool) -> str:

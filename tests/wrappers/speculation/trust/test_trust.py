@@ -18,7 +18,7 @@ from spec_envs.errors import NotForkable
 from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import AsyncSpeculativeWrapper, SpeculativeWrapper, Verdict, certify
 from spec_envs.wrappers.handlers import with_latency
-from spec_envs.wrappers.speculation import rehearsal
+from spec_envs.wrappers.speculation.trust import rehearsal
 
 
 @pytest.fixture(autouse=True)
@@ -262,6 +262,7 @@ class NumberedAttribute(Numbered):
         return id(self.parts)
 
 
+HERE = r"tests\.wrappers\.speculation\.trust\.test_trust"
 NOT_INDEPENDENT: dict[type[Walk], str] = {
     GlobalRandom: "its steps draw from the global generator `random`; use self.np_random",
     GlobalNumpy: "its steps draw from the global generator of `np.random`; use self.np_random",
@@ -271,16 +272,16 @@ NOT_INDEPENDENT: dict[type[Walk], str] = {
     ClassDict: "its steps change ClassDict.last",
     MutableDefault: "its steps change MutableDefault.draw",
     FunctionAttribute: "its steps change FunctionAttribute.draw",
-    ModuleNumber: r"its steps change tests\.wrappers\.test_trust\.TOTAL",
-    ModuleIterator: r"its steps change tests\.wrappers\.test_trust\.SERIES",
-    ModuleList: r"its steps change tests\.wrappers\.test_trust\.HISTORY",
-    ModuleDict: r"its steps change tests\.wrappers\.test_trust\.SETTINGS",
-    ModuleGenerator: r"its steps change tests\.wrappers\.test_trust\.SHARED_DRAWS",
-    ModuleArray: r"its steps change tests\.wrappers\.test_trust\.BUFFER",
-    ModuleClosure: r"its steps change tests\.wrappers\.test_trust\.COUNTED",
-    ModuleRandomState: r"its steps change tests\.wrappers\.test_trust\.LEGACY_DRAWS",
-    ModuleNumbers: r"its steps change tests\.wrappers\.test_trust\.NUMBERS",
-    Handle: r"its steps change tests\.wrappers\.test_trust\.WORLD",
+    ModuleNumber: rf"its steps change {HERE}\.TOTAL",
+    ModuleIterator: rf"its steps change {HERE}\.SERIES",
+    ModuleList: rf"its steps change {HERE}\.HISTORY",
+    ModuleDict: rf"its steps change {HERE}\.SETTINGS",
+    ModuleGenerator: rf"its steps change {HERE}\.SHARED_DRAWS",
+    ModuleArray: rf"its steps change {HERE}\.BUFFER",
+    ModuleClosure: rf"its steps change {HERE}\.COUNTED",
+    ModuleRandomState: rf"its steps change {HERE}\.LEGACY_DRAWS",
+    ModuleNumbers: rf"its steps change {HERE}\.NUMBERS",
+    Handle: rf"its steps change {HERE}\.WORLD",
     Numbered: r"Numbered\.numbers key \d+ is the id\(\) of another part",
     NumberedList: r"NumberedList\.numbers\[0\]\[1\] is the id\(\) of another part",
     NumberedSet: r"NumberedSet\.numbers member \d+ is the id\(\) of another part",

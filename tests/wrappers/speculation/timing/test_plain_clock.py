@@ -11,8 +11,8 @@ import pytest
 from spec_envs import Call, Guess
 from spec_envs.wrappers import HandlerLimit, Limits, SpeculativeWrapper, Statistics
 from spec_envs.wrappers.handlers import with_latency
-from spec_envs.wrappers.speculation.control import Control
-from spec_envs.wrappers.speculation.plain_clock import PlainClock
+from spec_envs.wrappers.speculation.timing.control import Control
+from spec_envs.wrappers.speculation.timing.plain_clock import PlainClock
 
 STEPS = 12
 

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from spec_envs.call_env import Answer
 from spec_envs.calls import Call
 from spec_envs.wrappers.runtimes.base import Runtime
-from spec_envs.wrappers.speculation.control import Controls
-from spec_envs.wrappers.speculation.cycles import Cycle
-from spec_envs.wrappers.speculation.guard import Guard, Mode
 from spec_envs.wrappers.speculation.ledger import Ledger
 from spec_envs.wrappers.speculation.statistics import Statistics
+from spec_envs.wrappers.speculation.timing.control import Controls
+from spec_envs.wrappers.speculation.timing.cycles import Cycle
+from spec_envs.wrappers.speculation.timing.guard import Guard, Mode
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Method, Transition, run_answered
 
 #: Plain steps are measured together until they have taken this long, or are this many: to measure each of them would

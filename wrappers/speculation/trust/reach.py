@@ -1,7 +1,7 @@
-"""What policies and handlers reach beside their query: the environment itself, and variables of the thread.
+"""What policies and handlers use beside their query: the environment itself, and variables of the thread.
 
-A policy is called ahead of time, on other threads and in other states than that of the environment which it may hold.
-What it finds there is then not what the plain loop would find, and no comparison could tell.
+A policy is also called ahead of time, on other threads, while the environment is in another state. An attribute of the
+environment or a variable of the thread then has another value than in the plain loop, and no comparison would show it.
 """
 
 import functools
@@ -16,9 +16,9 @@ from spec_envs.forking.kinds import is_constant
 from spec_envs.functions import contents_of
 from spec_envs.handling import is_async
 from spec_envs.immutable import ATOMS
-from spec_envs.wrappers.speculation.code_names import codes_in, set_by, uses_in
-from spec_envs.wrappers.speculation.outside import is_foreign, layers_in
 from spec_envs.wrappers.speculation.transitions import AnyEnv
+from spec_envs.wrappers.speculation.trust.code_names import codes_in, set_by, uses_in
+from spec_envs.wrappers.speculation.trust.outside import is_foreign, layers_in
 
 #: How many objects are looked at, and of how many items of a list or dict.
 _MOST_OBJECTS, _MOST_ITEMS = 300, 50
@@ -29,7 +29,7 @@ _CONSTANT = frozenset({"action_space", "observation_space", "spec", "metadata", 
 
 
 def reasons_against(env: AnyEnv, callables: Iterable[tuple[str, Any]], *, on_threads: bool) -> Iterator[str]:
-    """What of ``callables`` (each with its name) may answer otherwise ahead of time than in the plain loop, and why.
+    """Why some of ``callables`` (name and function) may answer differently ahead of time than in the plain loop.
 
     Args:
         env: The environment.
@@ -57,13 +57,13 @@ def reasons_against(env: AnyEnv, callables: Iterable[tuple[str, Any]], *, on_thr
 
 
 def _plain_names(local: threading.local, codes: Iterable[types.CodeType]) -> list[str]:
-    """The variables that are settings, not resources of one thread each, which the code makes itself."""
+    """The variables that are settings, less resources of single threads, which the code makes itself."""
     made = {name for code in codes for name in set_by(code)}
     return [name for name, value in vars(local).items() if type(value) in _PLAIN and name not in made]
 
 
 def _reached(start: Any) -> tuple[list[Any], set[types.CodeType]]:
-    """Environments and thread variables that ``start`` uses, as far as that is seen, and the code that it calls.
+    """The environments and thread variables that ``start`` is seen to use, and the code that ``start`` calls.
 
     Where there are any, only methods count whose name is in code that is called: a model may learn in its environment.
     """
@@ -79,7 +79,7 @@ def _reached(start: Any) -> tuple[list[Any], set[types.CodeType]]:
 
 
 def _walk(start: Any, called: Container[str] | None, codes: set[types.CodeType]) -> Iterator[Any]:
-    """What ``start`` uses, if the methods named in ``called`` are called (``None``: all); ``codes`` gets their code."""
+    """The objects that ``start`` uses if methods in ``called`` are called (``None``: all); adds code to ``codes``."""
     todo, seen = [start], set[int]()
     while todo and len(seen) < _MOST_OBJECTS:
         value = todo.pop()
@@ -102,7 +102,7 @@ def _walk(start: Any, called: Container[str] | None, codes: set[types.CodeType])
 
 
 def _held_by(value: Any, called: Container[str] | None, codes: set[types.CodeType]) -> list[Any]:
-    """The attributes of an object, less environments of which its methods use only what is constant."""
+    """The attributes of an object, less environments of which the methods use only constant attributes."""
     found: dict[str, Any] = {}
     for kind in type(value).__mro__:
         if not is_foreign(kind):
@@ -142,7 +142,7 @@ def _is_constant(env: AnyEnv, name: str | None) -> bool:
 
 
 def _used_by(function: types.FunctionType, codes: set[types.CodeType]) -> list[Any]:
-    """What a function closes over, has as defaults, or names among the variables of its module."""
+    """The values that a function closes over, has as defaults, or names among the variables of its module."""
     named = {**dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=False))}
     own = list(codes_in(function.__code__))
     codes.update(own)

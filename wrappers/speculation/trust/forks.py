@@ -1,8 +1,8 @@
 """Whether forks of an environment can be relied on.
 
-They are tried out before the first episode (``rehearsal``). Of the steps that forks have made, or that the environment
-has made which asks for its calls, some of the first and then every n-th are made again on another fork. Where the two
-differ, and where an environment cannot be forked any more, speculation on it ends.
+Forks are tried out before the first episode (``rehearsal``). Later, some of the first steps and then every n-th step
+are made again on another fork (a proof). Where the two results differ, and where the environment can no longer be
+forked, speculation on this environment ends.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from spec_envs.call_env import CallEnv
 from spec_envs.errors import InvalidConfiguration, NotForkable
 from spec_envs.forking import fork
 from spec_envs.step_effect import acts_outside
-from spec_envs.wrappers.speculation.fork_steps import ForkSteps
-from spec_envs.wrappers.speculation.outside import is_ours
-from spec_envs.wrappers.speculation.rehearsal import outcome_of, rehearse
-from spec_envs.wrappers.speculation.replays import Replay, change_by, rehearse_asking
 from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Transition, check_copyable
+from spec_envs.wrappers.speculation.trust.fork_steps import ForkSteps
+from spec_envs.wrappers.speculation.trust.outside import is_ours
+from spec_envs.wrappers.speculation.trust.rehearsal import outcome_of, rehearse
+from spec_envs.wrappers.speculation.trust.replays import Replay, change_by, rehearse_asking
 
 if TYPE_CHECKING:
     from spec_envs.wrappers.speculation.episode import Stepped, Stepping
@@ -68,7 +68,7 @@ class Trust:
         self._num_steps = self._proofs = self._differences = self._failures = 0
 
     def begin(self, env: AnyEnv, begun: Transition, replay: Replay | None = None, reason: str | None = None) -> None:
-        """An episode of ``env`` has begun with ``begun``: rehearse, if that was not done.
+        """Record that an episode of ``env`` has begun with ``begun``; rehearse before the first episode.
 
         Args:
             env: The environment.
@@ -95,14 +95,14 @@ class Trust:
                 self.steps.watch(env)
 
     def change_by(self, replay: Replay) -> str | None:
-        """What a step changes outside of the environment, where it is the turn of a proof; ``None`` if nothing.
+        """What the step changes outside of the environment, if this step is to be proven; ``None`` if nothing.
 
         The step of an environment that asks for its calls was compared already with what its branch predicted.
         """
         if not self._proves_asked:
             return None
         self._num_steps += 1
-        if not self._is_proofs_turn:
+        if not self._is_to_be_proven:
             return None
         self._proofs += 1
         try:
@@ -113,9 +113,9 @@ class Trust:
         return reason
 
     def agrees(self, step: Stepping, stepped: Stepped) -> bool:
-        """Make ``step`` again where it is the turn of a proof, and return whether the result is that of ``stepped``."""
+        """Make ``step`` again, if it is to be proven, and return whether the result equals that of ``stepped``."""
         self._num_steps += 1
-        if not self._is_proofs_turn:
+        if not self._is_to_be_proven:
             return True
         self._proofs += 1
         try:
@@ -131,22 +131,22 @@ class Trust:
         return False
 
     @property
-    def _is_proofs_turn(self) -> bool:
-        """Soon and then ever less often, since state outside of the environment may be used only after a while."""
+    def _is_to_be_proven(self) -> bool:
+        """Often at first, then less often: an environment may use state outside of itself only after a while."""
         step, every = self._num_steps, self._prove_every
         if step < every:
             return step & (step - 1) == 0  # 1, 2, 4, 8, …
         return every > 0 and step % every == 0
 
     def withdraw(self, reason: str, *, failed: bool) -> str | None:
-        """Speculate no more.
+        """End speculation on this environment.
 
         Args:
             reason: What was found.
             failed: Whether a fork could not be made.
 
         Returns:
-            What to warn the user of; ``None`` where the user knows it already.
+            The warning for the user; ``None`` if the user was warned before.
         """
         self._failures += failed
         if self.is_plain:

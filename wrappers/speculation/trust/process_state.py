@@ -51,13 +51,13 @@ _SETTINGS: dict[str, _Setting] = {
 
 
 class ProcessState:
-    """What the settings are now."""
+    """The present settings of the process."""
 
     def __init__(self) -> None:
         self._held = {name: setting.get() for name, setting in _SETTINGS.items()}
 
     def change(self) -> str | None:
-        """The name of a setting that is another one now; ``None`` if there is none."""
+        """The name of a setting that has changed; ``None`` if no setting has."""
         return next((name for name, held in self._held.items() if not _same(held, _SETTINGS[name].get())), None)
 
     def restore(self) -> None:

@@ -1,4 +1,4 @@
-"""What pieces of code name: the variables and attributes that they use and set."""
+"""The variables and attributes that a piece of code uses and sets."""
 
 import dis
 import functools
@@ -16,7 +16,7 @@ def codes_in(code: types.CodeType) -> Iterator[types.CodeType]:
 
 @functools.lru_cache(maxsize=1024)
 def uses_in(code: types.CodeType) -> frozenset[tuple[str, str | None]]:
-    """Each name that the code loads, with the attribute that it takes of it at once, or of its ``unwrapped``."""
+    """Each name that the code loads, with the attribute taken of this name, or of its ``unwrapped``, at once."""
     loads = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_ATTR")
     takes = ("LOAD_ATTR", "LOAD_METHOD")
     steps = [(step.argval, step.opname in loads, step.opname in takes) for step in dis.get_instructions(code)]
@@ -30,5 +30,5 @@ def uses_in(code: types.CodeType) -> frozenset[tuple[str, str | None]]:
 
 @functools.lru_cache(maxsize=1024)
 def set_by(code: types.CodeType) -> frozenset[str]:
-    """The attributes that the code sets, of whatever object."""
+    """The names of the attributes that the code sets, of any object."""
     return frozenset(step.argval for step in dis.get_instructions(code) if step.opname == "STORE_ATTR")

@@ -1,10 +1,9 @@
-"""Whether a policy without ``fork()`` changes when it is called, as an agent does that keeps its conversation.
+"""Whether a policy without ``fork()`` changes when it is called: an agent that keeps its conversation does.
 
-Such a policy is called ahead of time on guesses, too, and what these calls leave in it may change its later actions.
-Whether they do is known to nobody but its author, who is told of it.
+Such a policy is also called ahead of time, on guesses, and these calls may change its later actions. Only the author of
+the policy knows whether they do, so a warning tells the author.
 """
 
-import collections
 import copyreg
 import functools
 import logging
@@ -13,19 +12,15 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from spec_envs.functions import contents_of
 from spec_envs.wrappers.handlers import DecoratedHandler
-from spec_envs.wrappers.speculation.records import is_only_recorded
+from spec_envs.wrappers.speculation.trust.digests import Digest, differs
+from spec_envs.wrappers.speculation.trust.records import is_only_recorded
 
 _log = logging.getLogger(__name__)
 
 #: After how many decisions to look at a policy.
 LOOK_AFTER = frozenset({1, 2, 4, 8, 16, 32, 64})
-#: Of what a policy keeps, so many values are compared.
-_MOST = 1000
-_VALUES = (bool, int, float, complex, str, bytes, type(None))
 
 
 class PolicyState:
@@ -47,7 +42,7 @@ class PolicyState:
         if not self._before:
             return
         now, kind = _kept(self._holder), type(self._holder)
-        all_changed = [name for name, held in self._before.items() if _differs(held, now.get(name))]
+        all_changed = [name for name, held in self._before.items() if differs(held, now.get(name))]
         changed = next((name for name in all_changed if not is_only_recorded(kind, self._method, name)), None)
         if changed is None:
             self._before = {name: held for name, held in self._before.items() if name not in all_changed}
@@ -67,7 +62,7 @@ class PolicyState:
 
 
 def _holder(policy: Any) -> tuple[Any, str]:
-    """The object or function whose calls are those of ``policy``, and its method; ``None`` for one of this package."""
+    """The object or function behind ``policy``, and the method called; ``None`` for policies of this package."""
     method = "predict" if hasattr(policy, "predict") else "__call__"
     while True:
         if isinstance(policy, DecoratedHandler):
@@ -83,10 +78,10 @@ def _holder(policy: Any) -> tuple[Any, str]:
 
 
 def _kept(holder: Any) -> dict[str, Any]:
-    """What is seen of each attribute, or variable that a function closes over, by its name."""
-    left = iter(range(_MOST))
+    """A digest of each attribute, or of each variable that a function closes over, by name."""
+    digest = Digest(of_objects=False)
     try:
-        return {name: _seen(value, left) for name, value in _variables(holder)}
+        return {name: digest.of(value) for name, value in _variables(holder)}
     except RuntimeError:  # a call ahead of time changes it at this moment: it is looked at again later
         return {}
 
@@ -100,31 +95,3 @@ def _variables(holder: Any) -> Iterator[tuple[str, Any]]:
     for name in copyreg._slotnames(type(holder)):  # type: ignore[attr-defined]  # caches them in the class
         if hasattr(holder, name):
             yield name, getattr(holder, name)
-
-
-def _seen(value: Any, left: Iterator[int]) -> Any:
-    """What can be compared later of ``value``: a text, a tuple or a dictionary of these; ``None``: nothing."""
-    kind = type(value)
-    if next(left, None) is None:
-        return None
-    if kind in _VALUES:
-        return repr(value)
-    if kind in (list, tuple, collections.deque):
-        return (len(value), *(_seen(each, left) for each in value))
-    if kind in (dict, collections.defaultdict, collections.OrderedDict):
-        return {key: _seen(each, left) for key, each in value.items()}
-    if kind in (set, frozenset):
-        return dict.fromkeys(value)
-    if kind is np.ndarray and not value.dtype.hasobject:
-        return repr(value)
-    return None
-
-
-def _differs(before: Any, now: Any) -> bool:
-    if before is None or now is None or before == "None":  # not seen, or made only now
-        return False
-    if isinstance(before, dict) and isinstance(now, dict):  # what it lacks now was taken out, what is new is cached
-        return any(key not in now or _differs(value, now[key]) for key, value in before.items())
-    if isinstance(before, tuple) and isinstance(now, tuple):
-        return len(before) != len(now) or any(map(_differs, before, now))
-    return bool(before != now)

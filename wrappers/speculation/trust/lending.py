@@ -8,8 +8,8 @@ from typing import Any
 from spec_envs.call_env import CallEnv
 from spec_envs.errors import NotForkable
 from spec_envs.forking import difference, fork
-from spec_envs.wrappers.speculation.outside import attributes_of, layers_in
 from spec_envs.wrappers.speculation.transitions import AnyEnv
+from spec_envs.wrappers.speculation.trust.outside import attributes_of, layers_in
 
 
 class Lending:
@@ -24,7 +24,7 @@ class Lending:
         self._before: AnyEnv | dict[str, Any] | None = None
 
     def lend(self, env: AnyEnv) -> None:
-        """The user gets ``env`` now, and may change it until ``has_changed`` is asked."""
+        """Record that the user gets ``env``, and may change ``env`` until ``has_changed`` is called."""
         if not self.is_lent:
             self.is_lent = True
             try:
@@ -33,7 +33,7 @@ class Lending:
                 self._before = None
 
     def has_changed(self, env: AnyEnv) -> bool:
-        """Whether ``env`` is another one, or was changed, since it was lent; from now on it is not lent any more."""
+        """Whether the user has replaced or changed ``env`` since ``lend``; this ends the loan."""
         if not self.is_lent:
             return False
         before, self._before, self.is_lent = self._before, None, False
@@ -43,5 +43,5 @@ class Lending:
 
 
 def _seen(env: AnyEnv) -> dict[str, Any]:
-    """What is seen of an environment that asks for its calls: it has a ``fork()``, which decides what is compared."""
+    """A digest of an environment that asks for its calls: its ``fork()`` decides which attributes are compared."""
     return attributes_of(layers_in(env))

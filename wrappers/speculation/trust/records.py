@@ -1,6 +1,6 @@
 """Whether an attribute of a policy is only a record, such as a count of calls: written where it is called, never read.
 
-Only what its classes say is looked at. What hands the policy itself to others, or has no source, may read anything.
+Only the source of its classes is read. Code that hands the policy itself to others, or has no source, may read all.
 """
 
 import ast
@@ -8,7 +8,7 @@ import inspect
 import textwrap
 from collections.abc import Iterator
 
-from spec_envs.wrappers.speculation.outside import is_foreign
+from spec_envs.wrappers.speculation.trust.outside import is_foreign
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 #: Methods that nobody calls when a policy decides.
@@ -62,7 +62,7 @@ def _only_writes(function: _Function, name: str) -> bool:
 
 
 def _written_by(node: ast.AST) -> Iterator[ast.expr]:
-    """What a statement writes: attributes, of which perhaps an item is set or a method called that writes."""
+    """The attributes that a statement writes, sets an item of, or changes by a method such as ``append``."""
     targets: list[ast.expr] = []
     if isinstance(node, ast.Assign):
         targets = node.targets

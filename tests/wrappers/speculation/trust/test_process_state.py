@@ -20,7 +20,7 @@ import pytest
 from spec_envs import Call, CallEnv, Guess
 from spec_envs.errors import NotForkable
 from spec_envs.wrappers.handlers import with_latency
-from spec_envs.wrappers.speculation import rehearsal
+from spec_envs.wrappers.speculation.trust import rehearsal
 from tests.wrappers.loops import RUNTIMES, VIRTUAL, make
 
 COUNT: contextvars.ContextVar[int] = contextvars.ContextVar("count", default=0)

@@ -18,7 +18,7 @@ from spec_envs import Call, CallEnv, Guess
 from spec_envs.errors import NotForkable
 from spec_envs.wrappers import Verdict, certify
 from spec_envs.wrappers.handlers import with_latency
-from spec_envs.wrappers.speculation import rehearsal
+from spec_envs.wrappers.speculation.trust import rehearsal
 from tests.wrappers.loops import RUNTIMES, VIRTUAL, make
 
 
@@ -233,12 +233,14 @@ class FailsOnce(Desk):
         return 0
 
 
+HERE = r"tests\.wrappers\.speculation\.trust\.test_asked_steps"
+
 #: What is said, and whether it is said in ``reset`` if nothing forbids the rehearsal.
 MISTAKES: dict[type[Desk], str] = {
-    ModuleNumber: r"its steps change tests\.wrappers\.test_asked_steps\.TOTAL, which is shared by all environments",
-    ModuleList: r"its steps change tests\.wrappers\.test_asked_steps\.HISTORY",
-    ModuleDict: r"its steps change tests\.wrappers\.test_asked_steps\.SETTINGS",
-    ModuleIterator: r"its steps change tests\.wrappers\.test_asked_steps\.SERIES",
+    ModuleNumber: rf"its steps change {HERE}\.TOTAL, which is shared by all environments",
+    ModuleList: rf"its steps change {HERE}\.HISTORY",
+    ModuleDict: rf"its steps change {HERE}\.SETTINGS",
+    ModuleIterator: rf"its steps change {HERE}\.SERIES",
     ClassNumber: "its steps change ClassNumber.count",
     ClassList: "its steps change ClassList.log",
     UnseenClassNumber: "its steps change UnseenClassNumber.count",

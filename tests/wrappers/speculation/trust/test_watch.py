@@ -12,7 +12,7 @@ import pytest
 
 from spec_envs import Guess
 from spec_envs.wrappers.handlers import with_latency
-from spec_envs.wrappers.speculation.watch import Watch
+from spec_envs.wrappers.speculation.trust.watch import Watch
 from tests.wrappers.loops import RUNTIMES, make
 
 TOTAL = 0
@@ -147,7 +147,7 @@ class Wrapped(gym.Wrapper[Any, Any, Any, Any]):
         return result
 
 
-HERE = "tests.wrappers.test_watch."
+HERE = "tests.wrappers.speculation.trust.test_watch."
 CHANGED: dict[Any, str] = {
     ModuleNumber: f"{HERE}TOTAL",
     ModuleList: f"{HERE}HISTORY",
