@@ -60,17 +60,22 @@ def owned_guesses(guesser: object, guesses: object, most: int | None = None) -> 
         InvalidConfiguration: ``guesses`` is not an iterable of ``Guess``; the message shows what it is.
         NotCopyable: A response can change and cannot be copied.
     """
-    if isinstance(guesses, Guess) or not isinstance(guesses, Iterable):
+    if type(guesses) is not list and (isinstance(guesses, Guess) or not isinstance(guesses, Iterable)):
         wrong: list[Any] = [guesses]
     else:
         collected = tuple(itertools.islice(guesses, most))  # there may be no end of them
         wrong = [each for each in collected if not isinstance(each, Guess)]
         if not wrong:
-            return tuple(Guess(own_copy(each.response), each.probability) for each in collected)
+            return tuple([_owned(each) for each in collected])
     raise InvalidConfiguration(
         f"{type(guesser).__name__} returned {wrong[0]!r:.80}; a guesser returns a sequence of "
         f"Guess(response, probability), empty where it has none"
     )
+
+
+def _owned(guess: Guess) -> Guess:
+    response = own_copy(guess.response)
+    return guess if response is guess.response and type(guess) is Guess else Guess(response, guess.probability)
 
 
 class Guesser(Protocol):

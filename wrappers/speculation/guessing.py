@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
@@ -102,7 +103,7 @@ class Guessing:
             return tree.guessed(node, usable, now, usage=token.usage()[1])
 
         def deliver(guesses: Any, error: BaseException | None) -> None:
-            self._deliver(lambda now: guessed(guesses, error, now))
+            self._deliver(functools.partial(guessed, guesses, error))
 
         run = function_async if called.is_async else function
         try:
