@@ -220,10 +220,10 @@ class _Check:
             _expect_same(event, self.do(twin, event.action), f"in lockstep, step {number}")
             if event.action is not None:
                 unlucky = self.let_calls_fail(unlucky, event)
-            where = (
-                f"in step {number}, after each of its calls had failed once (a step must change the state, and draw from"
+            where = f"in step {number}, after each of its calls had failed once (a step must change the state, and draw"
+            _expect_same(
+                event, self.do(unlucky, event.action), f"{where} from self.np_random, only after its last ask)"
             )
-            _expect_same(event, self.do(unlucky, event.action), f"{where} self.np_random, only after its last ask)")
         self.opened += [twin.env, unlucky.env]
 
     def let_calls_fail(self, player: _Player, event: _Event) -> _Player:
