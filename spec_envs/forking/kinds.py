@@ -196,7 +196,7 @@ def refuse_watched(value: Any) -> None:
     if any(type(each) not in weakref.ProxyTypes and each.__callback__ for each in references):
         raise Uncopyable(
             f"is a {type(value).__name__} to which a weak reference with a callback exists (weakref.finalize, "
-            f"WeakKeyDictionary, WeakSet); none would exist to its copy"
+            f"WeakKeyDictionary, WeakSet); its copy would have none"
         )
 
 

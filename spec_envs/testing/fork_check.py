@@ -62,7 +62,7 @@ def check_fork(env: AnyEnv, *, steps: int = 20, seed: int = 0, actions: Chooser 
     if acts_outside(env):
         raise InvalidConfiguration(
             f"{env} declares step_effect = Effect.WRITE: its steps act on the outside world, so neither it nor a fork "
-            f"of it is stepped to check it. Its steps never run ahead either; check it with what it acts on replaced"
+            f"of it is stepped to check it. Its steps never run ahead either. To check it, replace what it acts on"
         )
     _Check(env, steps, seed, actions).run()
 
