@@ -63,7 +63,7 @@ def load(path: Path) -> Estimates:
     if path.is_dir():
         raise InvalidConfiguration(f"estimates must be the path of a file, not of the folder {str(path)!r}")
     if not path.parent.is_dir():  # rather than to make the folders of a path that is misspelt
-        raise InvalidConfiguration(f"estimates={str(path)!r} is in no folder that is there; make {str(path.parent)!r}")
+        raise InvalidConfiguration(f"estimates={str(path)!r}: there is no folder {str(path.parent)!r}; make it")
     if not path.exists():
         return Estimates()
     try:

@@ -51,9 +51,9 @@ class PolicyState:
         named = getattr(self._holder, "__qualname__", type(self._holder).__name__)
         message = (
             f"the policy {named} changes {changed!r} when it is called, and has no fork(): calls that are made ahead "
-            f"of time, on guesses, change {changed!r} as well. If the policy's actions depend on that, they may be "
-            f"others than without speculation: give the policy fork(), which returns a copy, or have it decide by the "
-            f"observation alone. If not, ignore this warning"
+            f"of time, on guesses, change {changed!r} as well. If the policy's actions depend on {changed!r}, they may "
+            f"differ from those without speculation: give the policy fork(), which returns a copy, or have it decide "
+            f"by the observation alone. Otherwise, ignore this warning"
         )
         try:
             warnings.warn(message, RuntimeWarning, stacklevel=4)
