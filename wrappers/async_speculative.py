@@ -22,6 +22,7 @@ from spec_envs.wrappers.speculation.failed_steps import after_failed_step
 from spec_envs.wrappers.speculation.options import SessionOptions
 from spec_envs.wrappers.speculation.session import Session
 from spec_envs.wrappers.speculation.statistics import Statistics
+from spec_envs.wrappers.speculation.timing.guard import Mode
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.transitions import (
     Method,
@@ -263,7 +264,18 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
     # -- waiting -------------------------------------------------------------------------------------------------
 
     async def _obtain(self) -> Any:
-        return await self._session.driver.obtain_async(self._runtime.changed)
+        self._give_way()
+        return await self._session.driver.obtain_async(self._changed)
+
+    async def _changed(self, until: float | None) -> None:
+        await self._runtime.changed(until)
+        self._give_way()
+
+    def _give_way(self) -> None:
+        """Start nothing ahead of time as long as the loop is late, where the guard decides on that."""
+        session, guard = self._session, self._session.pacing.guard
+        if guard is not None and guard.mode is Mode.AHEAD and not session.trust.is_plain:
+            session.driver.pause(self._runtime.is_late)
 
     async def _call(self, call: Call, answers: list[Answered]) -> Any:
         """Return the response to ``call`` where there is no episode to speculate on."""

@@ -14,7 +14,7 @@ import dataclasses
 import math
 import statistics
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 #: Only calls that take this long alone are compared: in shorter calls, machinery is the greater part.
 _LONG_S = 0.05
@@ -47,6 +47,11 @@ class Crowd:
     _alone: collections.deque[float] = dataclasses.field(default_factory=lambda: collections.deque(maxlen=_MEMORY))
     _beside: collections.deque[float] = dataclasses.field(default_factory=lambda: collections.deque(maxlen=_MEMORY))
     _strangers: collections.deque[float] = dataclasses.field(default_factory=lambda: collections.deque(maxlen=_MEMORY))
+
+    def copied(self) -> Self:
+        """Another object that knows the same."""
+        known = {name: getattr(self, name).copy() for name in ("_alone", "_beside", "_strangers")}
+        return dataclasses.replace(self, **known)
 
     def has_room(self, beside: int) -> bool:
         """Whether a call may begin beside calls of the handler where ``beside`` speculative ones are in flight."""

@@ -7,7 +7,7 @@ one rule: a mean goes back over the last ``MEMORY`` values, so that a handler th
 import collections
 import dataclasses
 import math
-from typing import Literal
+from typing import Literal, Self
 
 from spec_envs.usage import NOTHING, Usage
 from spec_envs.wrappers.calibration import Calibration
@@ -53,6 +53,12 @@ class Recent(list[float]):  # a wrapper has dozens of these, and an empty deque 
         super().clear()
         self._mean = None
 
+    def copied(self) -> Self:
+        """Another object with the same values."""
+        twin = type(self)()
+        twin.extend(self)
+        return twin
+
     def mean(self, unknown: float) -> float:
         """The mean of the remembered values; ``unknown`` where there are none."""
         if not self:
@@ -80,6 +86,13 @@ class CallEstimate:
         self.tokens = Recent()
         self.money = Recent()
         self.most = Usage()
+
+    def copied(self) -> Self:
+        """Another object that knows the same."""
+        twin = type(self)()
+        twin.seconds, twin.tokens, twin.money = self.seconds.copied(), self.tokens.copied(), self.money.copied()
+        twin.most, twin._num_free = self.most, self._num_free
+        return twin
 
     def add(self, seconds: float, usage: Usage) -> None:
         """A call took ``seconds`` and used ``usage``."""

@@ -3,7 +3,6 @@
 In this process a later wrapper starts from copies, since wrappers may run at the same time.
 """
 
-import copy
 import dataclasses
 import json
 import warnings
@@ -50,9 +49,10 @@ def recall(owner: Any, key: str) -> Estimates:
 
 
 def _of_handlers(estimates: Estimates) -> Estimates:
-    return Estimates(
-        calls=copy.deepcopy(estimates.calls), crowds=copy.deepcopy(estimates.crowds), guard=estimates.guard
-    )
+    copied = Estimates(guard=estimates.guard)
+    copied.calls.update((name, each.copied()) for name, each in tuple(estimates.calls.items()))
+    copied.crowds.update((name, each.copied()) for name, each in tuple(estimates.crowds.items()))
+    return copied
 
 
 def load(path: Path) -> Estimates:
