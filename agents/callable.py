@@ -32,7 +32,7 @@ class CallableGuesser:
     ) -> None:
         why = why_not_called(function, ("call", "number k")) if callable(function) else "it is no function"
         if why is not None:
-            raise InvalidConfiguration(f"function is called as function(call, k), not as {function!r:.80}: {why}")
+            raise InvalidConfiguration(f"CallableGuesser calls function(call, k); {function!r:.80} does not fit: {why}")
         self.calibration = calibration or RankCalibration()
         self._function = function
         self._offered: Recent[list[Hashable]] = Recent(capacity)

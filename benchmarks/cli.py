@@ -85,7 +85,7 @@ class _Demo(SpeculationSettings):
 @main.command()
 @options_of(_Demo)
 def demo(**settings: Any) -> None:
-    """Show what speculation saves: four environments in a row each, then a game of chess, live and side by side.
+    """Show what speculation saves: a few episodes of four environments, then a game of chess, live, side by side.
 
     Needs no key and no data. The players of chess are slow; Stockfish guesses their moves if it is installed,
     otherwise the built-in engine. Writes a report that opens from disk.

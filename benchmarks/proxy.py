@@ -147,9 +147,11 @@ def _shown(report: dict[str, Any]) -> Iterator[RenderableType]:
         held = ", ".join(f"{count} {why}" for why, count in server["held_back"].items() if count)
         if held:
             yield f"Predicted, and not made ahead of time: {held}."
+        if server["sequences"]:
+            yield "Which call followed which, and how often:"
         for each in server["sequences"][:5]:
             after, then = (_call_text(each[name], own) for name in ("after", "then"))
-            yield Text(f"{each['times']} times: {after} -> {then}")
+            yield Text(f"{each['times']:4}x {after} -> {then}")
     yield '"calls": all calls of the client. "in vain": calls ahead of time that nobody needed.'
     yield '"called": the last calls that the server answered for the client. "ready": whose result was there.'
     yield f"Kept in {report['state']}."

@@ -76,8 +76,10 @@ class Call:
     def __post_init__(self) -> None:
         if not isinstance(self.handler, str) or not self.handler:
             raise InvalidConfiguration(f"the handler of a call is named by a text, not by {self.handler!r:.80}")
-        check_effect(f"the effect of a call of {self.handler!r}", self.effect)
-        object.__setattr__(self, "touches", parts_named(self.touches))
+        if type(self.effect) is not Effect:
+            check_effect(f"the effect of a call of {self.handler!r}", self.effect)
+        if self.touches is not None:
+            object.__setattr__(self, "touches", parts_named(self.touches))
 
     @property
     def key(self) -> Hashable:
@@ -93,7 +95,12 @@ class Call:
             NotCopyable: The query can change and cannot be copied.
         """
         query = own_copy(self.query)
-        return self if query is self.query else Call(self.handler, query, self.effect, self.touches)
+        if query is self.query:
+            return self
+        twin = object.__new__(Call)  # without the checks that this call has passed
+        for name, value in zip(Call.__slots__, (self.handler, query, self.effect, self.touches, []), strict=True):
+            object.__setattr__(twin, name, value)
+        return twin
 
     def __deepcopy__(self, memo: Any) -> Call:
         return self.owned()

@@ -4,7 +4,9 @@ They are compared by the rule of their class, by what they are, or by the order 
 """
 
 import dataclasses
+import functools
 import threading
+import types
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
@@ -98,3 +100,26 @@ def _parts(value: Any) -> Iterable[Any]:
     if isinstance(value, Mapping):
         return (*value.keys(), *value.values(), *held)
     return (*value, *held) if isinstance(value, (Sequence, AbstractSet)) else held
+
+
+def hashes_by_value(kind: type) -> bool:
+    """Whether objects of the class are hashed by anything but their identity."""
+    return getattr(kind, "__hash__", None) not in (None, object.__hash__)
+
+
+@functools.lru_cache(maxsize=1024)
+def hashes_by_own_rule(kind: type) -> bool:
+    """Whether a class has written an ``__eq__`` and a ``__hash__`` of its own."""
+    # The methods that @dataclass makes do not count as one: they would take 1, 1.0 and True for equal.
+    methods = (getattr(kind, "__hash__", None), kind.__eq__)
+    return hashes_by_value(kind) and not all(
+        isinstance(method, types.FunctionType) and method.__code__.co_filename == "<string>" for method in methods
+    )
+
+
+def holds_texts(value: dict[Any, Any]) -> bool:
+    """Whether all keys and values of ``value`` are texts, which equal each other just as their keys do."""
+    return _TEXT.issuperset(map(type, value)) and _TEXT.issuperset(map(type, value.values()))
+
+
+_TEXT = frozenset({str})

@@ -4,7 +4,7 @@ import ctypes
 import functools
 import random
 import sys
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -16,45 +16,46 @@ class GlobalGenerators:
     """What the global generators hold now."""
 
     def __init__(self) -> None:
-        self._random, self._numpy = _RANDOM.state(), _NUMPY.state()
+        self._states = _states()
 
     def moved(self) -> str | None:
         """Which of them holds something else now: "`random`", "of `np.random`" or ``None``."""
-        state = _RANDOM.state()
-        if state is not self._random and state != self._random:
+        before, now = self._states, _states()
+        if before is now:
+            return None
+        if before[0] is not now[0] and before[0] != now[0]:
             return "`random`"
-        state = _NUMPY.state()
-        return "of `np.random`" if state is not self._numpy and key_of(state) != key_of(self._numpy) else None
+        return "of `np.random`" if before[1] is not now[1] and key_of(before[1]) != key_of(now[1]) else None
 
     def restore(self) -> None:
         """Set them back."""
-        random.setstate(self._random)
-        np.random.set_state(self._numpy)
+        random.setstate(self._states[0])
+        np.random.set_state(self._states[1])
 
 
 # -- their states ----------------------------------------------------------------------------------------------------
 
 
-class _Watched:
-    """Reads the state of a generator anew only if it has moved, since a state of many numbers takes time.
+#: The states that were read last, and a few values of each generator then, which change with every draw and every seed.
+_latest: tuple[Hashable, Hashable, tuple[Any, Any]] = (None, None, (None, None))
 
-    Args:
-        mark: Returns a few values that change with every draw and every seed; ``None`` where these are not known.
-        read: Returns the state.
+
+def _states() -> tuple[Any, Any]:
+    """The states of ``random`` and of ``np.random``: the same objects as long as nothing was drawn.
+
+    A state is read anew only where its generator has moved, since a state of many numbers takes time.
     """
-
-    def __init__(self, mark: Callable[[], Hashable], read: Callable[[], Any]) -> None:
-        self._mark, self._read = mark, read
-        self._latest: tuple[Hashable, Any] = (None, None)
-
-    def state(self) -> Any:
-        """The state: the same object as long as nothing was drawn."""
-        mark = self._mark()
-        seen, state = self._latest
-        if mark is None or mark != seen:
-            state = self._read()
-            self._latest = mark, state
-        return state
+    global _latest
+    seen, numpy_seen, states = _latest
+    marks = (_RANDOM_MEMORY.raw, _RANDOM_GENERATOR.gauss_next) if _IS_CPYTHON else None
+    numpy_marks = _marks_of_numpy()
+    is_known = marks is not None and marks == seen
+    is_numpy_known = numpy_marks is not None and numpy_marks == numpy_seen
+    if not (is_known and is_numpy_known):
+        first = states[0] if is_known else random.getstate()
+        states = first, states[1] if is_numpy_known else np.random.get_state(legacy=False)
+        _latest = marks, numpy_marks, states
+    return states
 
 
 # Both are Mersenne twisters: a draw changes the place of the next number, and every 624th draw all of the numbers, so
@@ -66,11 +67,7 @@ def _memory_of(generator: Any, size: int) -> Any:
     return (ctypes.c_char * size).from_address(id(generator) + header)
 
 
-def _mark_of_random() -> Hashable:
-    return (_RANDOM_MEMORY.raw, _RANDOM_GENERATOR.gauss_next) if _IS_CPYTHON else None
-
-
-def _mark_of_numpy() -> Hashable:
+def _marks_of_numpy() -> Hashable:
     legacy = np.random.mtrand._rand
     bits = legacy._bit_generator
     if type(bits) is not np.random.MT19937 or not _IS_CPYTHON:
@@ -92,5 +89,3 @@ _RANDOM_GENERATOR: Any = random._inst
 _RANDOM_MEMORY = _memory_of(_RANDOM_GENERATOR, _FEW_BYTES)
 #: Holds the normal number that is kept for later.
 _NUMPY_MEMORY = _memory_of(np.random.mtrand._rand, type(np.random.mtrand._rand).__basicsize__ - object.__basicsize__)
-_RANDOM = _Watched(_mark_of_random, random.getstate)
-_NUMPY = _Watched(_mark_of_numpy, lambda: np.random.get_state(legacy=False))

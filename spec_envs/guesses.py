@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Protocol
 
+from spec_envs.attributes import attribute_of
 from spec_envs.calls import Call
 from spec_envs.checks import as_number
 from spec_envs.errors import InvalidConfiguration
@@ -39,10 +40,15 @@ def check_guesser(name: str, guesser: object, method: str = "guess") -> None:
         raise InvalidConfiguration(f"{name} must be an object, not the class {guesser.__name__}: make one")
     given = {method: ("situation" if method == "prefetch" else "call", "number k"), "observe": ("call", "response")}
     for each, places in given.items():
-        function = getattr(guesser, each, None)
+        function = attribute_of(guesser, each)
         if not callable(function):
             if each == method:
-                raise InvalidConfiguration(f"{name} is {guesser!r:.80}, which has no method {method}({places[0]}, k)")
+                hint = (
+                    "; CallableGuesser makes a guesser of a function" if method == "guess" and callable(guesser) else ""
+                )
+                raise InvalidConfiguration(
+                    f"{name} is {guesser!r:.80}, which has no method {method}({places[0]}, k){hint}"
+                )
             continue
         if (why := why_not_called(function, places, ("cancel", "early") if each == method else ())) is not None:
             raise InvalidConfiguration(f"{name} is {guesser!r:.80}, whose {each}() cannot be called: {why}")
@@ -55,17 +61,22 @@ def owned_guesses(guesser: object, guesses: object, most: int | None = None) -> 
         InvalidConfiguration: ``guesses`` is not an iterable of ``Guess``; the message shows what it is.
         NotCopyable: A response can change and cannot be copied.
     """
-    if isinstance(guesses, Guess) or not isinstance(guesses, Iterable):
+    if type(guesses) is not list and (isinstance(guesses, Guess) or not isinstance(guesses, Iterable)):
         wrong: list[Any] = [guesses]
     else:
         collected = tuple(itertools.islice(guesses, most))  # there may be no end of them
         wrong = [each for each in collected if not isinstance(each, Guess)]
         if not wrong:
-            return tuple(Guess(own_copy(each.response), each.probability) for each in collected)
+            return tuple([_owned(each) for each in collected])
     raise InvalidConfiguration(
         f"{type(guesser).__name__} returned {wrong[0]!r:.80}; a guesser returns a sequence of "
         f"Guess(response, probability), empty where it has none"
     )
+
+
+def _owned(guess: Guess) -> Guess:
+    response = own_copy(guess.response)
+    return guess if response is guess.response and type(guess) is Guess else Guess(response, guess.probability)
 
 
 class Guesser(Protocol):

@@ -55,15 +55,15 @@ def why_not_filled(
 
 def known_parameters(function: Callable[..., Any]) -> dict[str, Parameter] | None:
     """The parameters of ``function``, as ``parameters_of``; ``None`` for builtins without a signature."""
-    is_bound = isinstance(function, types.MethodType)
-    plain = function.__func__ if isinstance(function, types.MethodType) else function
+    plain = _function_of(function)
+    is_bound = plain is not function
     # What is in its dict may say that it wraps another function, or has another signature.
     if type(plain) is types.FunctionType and not plain.__dict__ and not plain.__code__.co_flags & _TAKES_MORE:
         found = _in_code_of(plain)
         if is_bound:
             found.pop(next(iter(found), ""), None)
         return found
-    with contextlib.suppress(TypeError, ValueError):  # some builtins have no signature
+    with contextlib.suppress(Exception):  # some builtins have no signature, and some objects raise anything
         each = inspect.signature(function).parameters.values()
         return {
             one.name: Parameter(
@@ -75,6 +75,17 @@ def known_parameters(function: Callable[..., Any]) -> dict[str, Parameter] | Non
             for one in each
         }
     return None
+
+
+def _function_of(function: Callable[..., Any]) -> Any:
+    """The function that a method, or an object that is called, runs; ``function`` itself where that is not plain."""
+    if isinstance(function, types.MethodType):
+        return function.__func__
+    call: Any = getattr(type(function), "__call__", None)  # noqa: B004  (what it is, not whether)
+    is_own = type(call) is types.FunctionType and not isinstance(function, type)
+    return (
+        call if is_own and not hasattr(function, "__wrapped__") and not hasattr(function, "__signature__") else function
+    )
 
 
 def _in_code_of(function: types.FunctionType) -> dict[str, Parameter]:

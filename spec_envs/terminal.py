@@ -27,8 +27,8 @@ class Terminal:
     def __reduce__(self) -> tuple[type["Terminal"], tuple[()]]:
         if self._input is not None or self._output is not None:
             raise TypeError(
-                "what asks a person through streams of its own (input=, output=) cannot be pickled or copied: make it "
-                "inside the worker; without streams it uses those of the worker"
+                "a terminal with streams of its own (input=, output=) cannot be pickled or copied: make it inside the "
+                "worker; without these options it uses the streams of the worker"
             )
         return Terminal, ()
 

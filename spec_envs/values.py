@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from spec_envs.equality import MET, Itself, OwnRule, ordered_key
+from spec_envs.equality import MET, Itself, OwnRule, hashes_by_own_rule, hashes_by_value, holds_texts, ordered_key
 from spec_envs.errors import NotCopyable
 from spec_envs.functions import copied_function, copied_method
 from spec_envs.immutable import ATOMIC_FAMILIES, ATOMS
@@ -37,9 +37,13 @@ def same(one: Any, other: Any) -> bool:
         return bool(one == other)
     if kind is np.ndarray and type(other) is np.ndarray and one.dtype.isbuiltin == 1 and not one.dtype.hasobject:
         return bool(one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes())
+    if kind is float and type(other) is float:
+        return one.hex() == other.hex()  # type: ignore[no-any-return]
     if kind is dict and type(other) is dict:  # observations; no need to build the keys of all that they hold
         if len(one) != len(other):
             return False
+        if holds_texts(one) and holds_texts(other):
+            return [*one.items()] == [*other.items()]
         for (name, value), (name_there, there) in zip(one.items(), other.items(), strict=True):
             if not ((name is name_there or same(name, name_there)) and (value is there or same(value, there))):
                 return False
@@ -190,7 +194,7 @@ def _copy_set(value: Any, memo: _Memo) -> Any:
     shared = all(map(operator.is_, items, value))
     if shared and type(value) is frozenset:
         return value
-    if not shared and not all(_hashes_by_value(type(item)) for item in items):
+    if not shared and not all(hashes_by_value(type(item)) for item in items):
         raise _not_copyable(value, "its items are told apart by their identity, which copies do not share")
     if type(value) is frozenset:
         return frozenset(items)
@@ -301,7 +305,7 @@ def _copy_as_reduced(value: Any, memo: _Memo) -> Any:
     if isinstance(value, np.ndarray) and twin is not value and not _has_hooks(kind):  # type: ignore[arg-type]  # as above
         # numpy forgets its attributes
         vars(twin).update(_copy(vars(value), memo))
-    if twin is value and not _hashes_by_value(kind) and (getattr(value, "__dict__", None) or _slots_of(kind)):
+    if twin is value and not hashes_by_value(kind) and (getattr(value, "__dict__", None) or _slots_of(kind)):
         raise _not_copyable(value, "its class returns the object itself as its copy")
     return twin
 
@@ -349,6 +353,8 @@ def key_of(value: Any) -> Hashable:
     if kind is int or kind is bool:
         return (kind.__name__, value)
     try:
+        if kind is dict and holds_texts(value):
+            return ("dict", *value.items())
         if kind is tuple or kind is list:
             return (kind.__name__, *(value if _OWN_KEYS.issuperset(map(type, value)) else map(key_of, value)))
         if kind is np.ndarray:
@@ -359,7 +365,7 @@ def key_of(value: Any) -> Hashable:
         if isinstance(value, enum.Enum):
             # A combination of flags need not have a name.
             return (_name(kind), value.name if value.name is not None else key_of(value.value))
-        if dataclasses.is_dataclass(value) and not isinstance(value, type) and not _hashes_by_own_rule(kind):
+        if dataclasses.is_dataclass(value) and not isinstance(value, type) and not hashes_by_own_rule(kind):
             return (_name(kind), *[key_of(getattr(value, name)) for name in _compared_fields(kind)])
         if isinstance(value, Mapping):
             return (_name(kind), *((key_of(k), key_of(v)) for k, v in value.items()), *_attributes_key(value))
@@ -375,6 +381,8 @@ def key_of(value: Any) -> Hashable:
 
 def key_or_itself(value: Any) -> Hashable:
     """``key_of(value)``, with the order of sets; where that fails, since it holds itself, a key that only it has."""
+    if type(value) is str:
+        return value  # at once, since most responses are texts
     try:
         return ordered_key(value, key_of)
     except (Exception, SystemExit, GeneratorExit):
@@ -415,27 +423,14 @@ def _dtype_name(dtype: np.dtype[Any]) -> str:
     return dtype.str if dtype.fields is None else str(dtype.descr)
 
 
-def _hashes_by_value(kind: type) -> bool:
-    return getattr(kind, "__hash__", None) not in (None, object.__hash__)
-
-
 @functools.lru_cache(maxsize=1024)
 def _compared_fields(kind: Any) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind) if field.compare)
 
 
-@functools.lru_cache(maxsize=1024)
-def _hashes_by_own_rule(kind: type) -> bool:
-    # The methods that @dataclass makes do not count as one: they would take 1, 1.0 and True for equal.
-    methods = (getattr(kind, "__hash__", None), kind.__eq__)
-    return _hashes_by_value(kind) and not all(
-        isinstance(method, types.FunctionType) and method.__code__.co_filename == "<string>" for method in methods
-    )
-
-
 def _key_of_object(value: Any) -> Hashable:
     kind = type(value)
-    if _hashes_by_value(kind):
+    if hashes_by_value(kind):
         try:
             return (_name(kind), OwnRule(value), *_attributes_key(value))
         except Exception:  # it holds something that cannot be hashed

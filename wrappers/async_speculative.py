@@ -22,6 +22,7 @@ from spec_envs.wrappers.speculation.failed_steps import after_failed_step
 from spec_envs.wrappers.speculation.options import SessionOptions
 from spec_envs.wrappers.speculation.session import Session
 from spec_envs.wrappers.speculation.statistics import Statistics
+from spec_envs.wrappers.speculation.timing.guard import Mode
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.transitions import (
     Method,
@@ -72,14 +73,14 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
         env: As for ``SpeculativeWrapper``. The step of an environment that does not ask (no ``CallEnv``) is a plain
             function, so it runs on a worker thread; its ``reset`` runs on the loop.
         policy: ``async def policy(observation)``, or ``(observation, cancel)``; or a plain function.
-        guessers: By handler name. A guesser whose ``guess`` is a coroutine function runs on the loop, and so does its
-            ``observe``.
+        guessers: A mapping from names of handlers to guessers. A guesser whose ``guess`` is a coroutine function runs
+            on the loop, and so does its ``observe``.
 
     All other options mean what they mean for ``SpeculativeWrapper``; prefetchers are plain functions. With
-    ``max_inflight=0`` and no guessers, this is the plain loop. The guard also gives way where the event loop is late.
-    Its plain steps make no forks, but for those of an environment that does not ask: these are made on the loop only
-    where they are quick (2 ms). Where a handler has a limit of its own, plain steps go through the tree too, which then
-    starts and guesses nothing.
+    ``max_inflight=0`` and no guessers, this is the plain loop. The guard also returns to plain steps where the event
+    loop is late. Plain steps of a ``CallEnv`` make no forks. Those of any other environment are made on the loop where
+    they are quick (2 ms), and otherwise on a fork, beside the loop. Where a handler has a limit of its own, plain steps
+    go through the tree, which then starts and guesses nothing.
 
     Info:
         ``info["speculation"]``: as for ``SpeculativeWrapper``.
@@ -134,7 +135,7 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
 
     @property
     def env(self) -> gym.Env[ObsType, ActType]:
-        """The real environment; another object after a step, where it does not ask for its calls."""
+        """The real environment. If it is no ``CallEnv``, a step may put another object in its place."""
         return self._session.lend()
 
     @property
@@ -263,7 +264,18 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
     # -- waiting -------------------------------------------------------------------------------------------------
 
     async def _obtain(self) -> Any:
-        return await self._session.driver.obtain_async(self._runtime.changed)
+        self._give_way()
+        return await self._session.driver.obtain_async(self._changed)
+
+    async def _changed(self, until: float | None) -> None:
+        await self._runtime.changed(until)
+        self._give_way()
+
+    def _give_way(self) -> None:
+        """Start nothing ahead of time as long as the loop is late, where the guard decides on that."""
+        session, guard = self._session, self._session.pacing.guard
+        if guard is not None and guard.mode is Mode.AHEAD and not session.trust.is_plain:
+            session.driver.pause(self._runtime.is_late)
 
     async def _call(self, call: Call, answers: list[Answered]) -> Any:
         """Return the response to ``call`` where there is no episode to speculate on."""

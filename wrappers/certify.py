@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
+from spec_envs.attributes import attribute_of
 from spec_envs.brief import brief
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
@@ -39,8 +40,8 @@ def certify(
 ) -> Certificate:
     """Run the plain loop twice and the speculative loop once per seed, and compare the three step by step.
 
-    Compared are actions, observations, rewards, flags and infos (less ``info["speculation"]``), and errors by type and
-    text. The comparison stops at the first difference.
+    Actions, observations, rewards, flags and infos (without ``info["speculation"]``) are compared, and errors by type
+    and text. The comparison stops at the first difference.
 
     Args:
         env_factory: Makes a new environment; called three times per seed.
@@ -57,7 +58,7 @@ def certify(
 
     Raises:
         InvalidConfiguration: There are no seeds or something else is given for them, ``max_steps`` is below 1,
-            ``env_factory`` does not make environments, or an option is none, or has a wrong value.
+            ``env_factory`` does not make environments, or an option is unknown or has a wrong value.
     """
     check_env_factory(env_factory)
     seeds, max_steps = check_seeds(seeds), integer("max_steps", max_steps, least=1)
@@ -101,7 +102,7 @@ async def certify_async(
 
     Raises:
         InvalidConfiguration: There are no seeds or something else is given for them, ``max_steps`` is below 1,
-            ``env_factory`` does not make environments, or an option is none, or has a wrong value.
+            ``env_factory`` does not make environments, or an option is unknown or has a wrong value.
     """
     check_env_factory(env_factory)
     seeds, max_steps = check_seeds(seeds), integer("max_steps", max_steps, least=1)
@@ -282,6 +283,6 @@ def _new_runtime(options: Mapping[str, Any]) -> Runtime:
 
 
 def _fresh(policy: Policy) -> Policy:
-    fork = getattr(policy, "fork", None)
+    fork = attribute_of(policy, "fork")
     fresh: Policy = policy if fork is None else fork()
     return fresh

@@ -1,9 +1,10 @@
-"""How many calls a handler can take at once: found out from how much longer calls take beside others.
+"""How many calls a handler can take at once: measured by how much longer calls take beside others.
 
-A handler need not say (``max_inflight``) that it has one slot, or two. So calls that ran *beside* speculative ones are
-compared with calls that ran *alone*: where the former take longer, fewer calls are made at once, and where they do not,
-more; starting with one. Two handlers may share one server, so at first all calls count. Once calls beside those of
-other handlers have turned out to be as quick as ever, only the handler's own calls count.
+A handler need not say (``max_inflight``) that it has one slot, or two. So calls that ran *beside* speculative calls are
+compared with calls that ran *alone*. Where calls take longer beside others, fewer calls are made at once; where they do
+not, more calls. The first number is one. Two handlers may share one server, so at first the calls of all handlers
+count. Once calls beside those of other handlers have turned out to be as quick as alone, only the handler's own calls
+count.
 
 Pure: no clock; times are given in seconds.
 """
@@ -13,7 +14,7 @@ import dataclasses
 import math
 import statistics
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 #: Only calls that take this long alone are compared: in shorter calls, machinery is the greater part.
 _LONG_S = 0.05
@@ -47,6 +48,11 @@ class Crowd:
     _beside: collections.deque[float] = dataclasses.field(default_factory=lambda: collections.deque(maxlen=_MEMORY))
     _strangers: collections.deque[float] = dataclasses.field(default_factory=lambda: collections.deque(maxlen=_MEMORY))
 
+    def copied(self) -> Self:
+        """Another object that knows the same."""
+        known = {name: getattr(self, name).copy() for name in ("_alone", "_beside", "_strangers")}
+        return dataclasses.replace(self, **known)
+
     def has_room(self, beside: int) -> bool:
         """Whether a call may begin beside calls of the handler where ``beside`` speculative ones are in flight."""
         return beside < self.allowed or not self._alone or statistics.fmean(self._alone) < math.log(_LONG_S)
@@ -73,7 +79,7 @@ class Crowd:
         self._be_careful(0, _RETRY_FAILED)
 
     def fails_alone(self) -> None:
-        """The same call failed alone, too, so it did not fail because of the others."""
+        """The same call failed alone as well, so it did not fail because of other calls."""
         if self._before_failure is not None:
             self.allowed, self.own_only, self.retry_in, self.failures = self._before_failure
             self._before_failure = None

@@ -7,10 +7,9 @@ one rule: a mean goes back over the last ``MEMORY`` values, so that a handler th
 import collections
 import dataclasses
 import math
-from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Self
 
-from spec_envs.usage import Usage
+from spec_envs.usage import NOTHING, Usage
 from spec_envs.wrappers.calibration import Calibration
 from spec_envs.wrappers.crowding import Crowd
 from spec_envs.wrappers.speculation.timing.guard import Record
@@ -26,7 +25,7 @@ _HOPE = 0.3
 
 
 def beyond(usage: Usage, max_tokens: float | None, max_money: float | None) -> Usage:
-    """What ``usage`` holds beyond these budgets, but for the rounding of sums; its tokens count as written."""
+    """The part of ``usage`` beyond these budgets, without the rounding of sums; its tokens count as written."""
     over = [
         used - most if most is not None and used - most > 1e-9 * (1 + most) else 0.0
         for used, most in ((usage.tokens, max_tokens), (usage.money, max_money))
@@ -34,40 +33,39 @@ def beyond(usage: Usage, max_tokens: float | None, max_money: float | None) -> U
     return Usage(0, *over)
 
 
-class Recent:
-    """The last ``MEMORY`` values of a quantity, and their mean."""
+class Recent(list[float]):  # a wrapper has dozens of these, and an empty deque takes 760 bytes
+    """The last ``MEMORY`` values of a quantity, and their mean. Changed by ``add`` and ``clear`` alone."""
 
-    __slots__ = ("_mean", "_values")
+    __slots__ = ("_mean",)
 
     def __init__(self) -> None:
-        self._values: list[float] = []  # a wrapper has dozens of these, and an empty deque takes 760 bytes
         self._mean: float | None = None
 
     def add(self, value: float) -> None:
         """Remember ``value``, and forget the oldest value beyond ``MEMORY``."""
-        self._values.append(value)
-        if len(self._values) > MEMORY:
-            del self._values[0]
+        self.append(value)
+        if len(self) > MEMORY:
+            del self[0]
         self._mean = None
 
     def clear(self) -> None:
         """Forget all values."""
-        self._values.clear()
+        super().clear()
         self._mean = None
+
+    def copied(self) -> Self:
+        """Another object with the same values."""
+        twin = type(self)()
+        twin.extend(self)
+        return twin
 
     def mean(self, unknown: float) -> float:
         """The mean of the remembered values; ``unknown`` where there are none."""
-        if not self._values:
+        if not self:
             return unknown
         if self._mean is None:
-            self._mean = math.fsum(self._values) / len(self._values)
+            self._mean = math.fsum(self) / len(self)
         return self._mean
-
-    def __iter__(self) -> Iterator[float]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
 
 
 class CallEstimate:
@@ -80,20 +78,32 @@ class CallEstimate:
         most: The greatest usage of any call so far: a call is charged with it before its own usage is known.
     """
 
-    __slots__ = ("money", "most", "seconds", "tokens")
+    __slots__ = ("_num_free", "money", "most", "seconds", "tokens")
 
     def __init__(self) -> None:
+        self._num_free = 0  # how many calls since the last one that cost something
         self.seconds = Recent()
         self.tokens = Recent()
         self.money = Recent()
         self.most = Usage()
 
+    def copied(self) -> Self:
+        """Another object that knows the same."""
+        twin = type(self)()
+        twin.seconds, twin.tokens, twin.money = self.seconds.copied(), self.tokens.copied(), self.money.copied()
+        twin.most, twin._num_free = self.most, self._num_free
+        return twin
+
     def add(self, seconds: float, usage: Usage) -> None:
         """A call took ``seconds`` and used ``usage``."""
         self.seconds.add(seconds)
+        costs = usage is not NOTHING and bool(usage)
+        self._num_free = 0 if costs else self._num_free + 1
+        if self._num_free > MEMORY:  # all that is remembered is zeros already
+            return
         self.tokens.add(usage.tokens)
         self.money.add(usage.money)
-        if usage:
+        if costs:
             most = self.most
             self.most = Usage(
                 max(most.tokens_in, usage.tokens_in),
@@ -115,9 +125,10 @@ class GuesserEstimate:
         calibration: How far the guesser's probabilities can be relied on.
     """
 
-    __slots__ = ("best", "best_early", "calibration", "first_s", "money", "tokens", "whole_s")
+    __slots__ = ("_num_free", "best", "best_early", "calibration", "first_s", "money", "tokens", "whole_s")
 
     def __init__(self) -> None:
+        self._num_free = 0  # how often since it last cost something, or had an early guess
         self.first_s = Recent()
         self.whole_s = Recent()
         self.best = Recent()
@@ -130,6 +141,9 @@ class GuesserEstimate:
         """The guesser has returned after ``seconds``, with guesses as probable as ``best`` and ``best_early``."""
         self.whole_s.add(seconds)
         self.best.add(best)
+        self._num_free = 0 if best_early or (usage is not NOTHING and usage) else self._num_free + 1
+        if self._num_free > MEMORY:  # all that is remembered is zeros already
+            return
         self.best_early.add(best_early)
         self.tokens.add(usage.tokens)
         self.money.add(usage.money)

@@ -17,6 +17,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
+from spec_envs.attributes import attribute_of
 from spec_envs.calls import Effect
 from spec_envs.checks import integer, number, positive
 from spec_envs.errors import CallCancelled, HandlerFailed, InvalidConfiguration, RecordMissing
@@ -68,7 +69,8 @@ class DecoratedHandler:
         inner: The handler inside.
 
     Raises:
-        InvalidConfiguration: ``inner`` is a coroutine function, and ``around`` is not; or one cannot be called so.
+        InvalidConfiguration: ``inner`` is a coroutine function, and ``around`` is not; or one of them cannot be called
+        with these arguments.
     """
 
     effect: Effect
@@ -91,7 +93,7 @@ class DecoratedHandler:
         self.unpriced = unpriced_model(inner)
         self.greatest_usage: Callable[[Any], Usage | None] | None = declared(inner, "greatest_usage")
         for name in ("effect", "max_inflight", "model_name"):
-            if (value := getattr(inner, name, None)) is not None:
+            if (value := attribute_of(inner, name)) is not None:
                 setattr(self, name, value)
 
     def __call__(self, query: Any, cancel: CancelToken | None = None) -> Any:
@@ -240,7 +242,7 @@ def retry(
         HandlerFailed: (By the returned handler.) The last attempt failed too; its error is the ``__cause__``.
     """
     attempts = integer("attempts", attempts, least=1)
-    if getattr(handler, "effect", None) is Effect.WRITE:
+    if attribute_of(handler, "effect") is Effect.WRITE:
         raise InvalidConfiguration(
             f"{handler!r} writes, and a failed call may have had its effect; repeat the call where you can check that"
         )
@@ -285,10 +287,10 @@ def rate_limited(handler: Callable[..., Any], max_calls: int, per_s: float) -> D
     """Return ``handler`` with at most ``max_calls`` calls begun in any ``per_s`` seconds; further calls wait.
 
     Turns are given in the order of the calls. A call that is cancelled while it waits gives its turn back. A call ahead
-    of time has no turn: it begins where a window has room beside as many authoritative calls as the last one had, so
-    that the agents that share the handler never wait for each other's guesses. (In simulation a handler runs when its
-    call starts, and all calls have turns.) Give the ``Limits`` of a wrapper the same limit (``HandlerLimit``), so that
-    calls ahead of time do not start only to wait.
+    of time gets no turn: it waits until the window has room for it beside as many authoritative calls as the last
+    window had. So agents that share the handler never wait for each other's guesses. (In simulation a handler runs when
+    its call starts, and all calls get turns.) Give the ``Limits`` of a wrapper the same limit (``HandlerLimit``), so
+    that no call ahead of time starts only to wait.
 
     Args:
         handler: The handler to hold back.
@@ -415,7 +417,7 @@ def metered(handler: Callable[..., Any], usage: Usage | Callable[[Any, Any], Usa
             query and response to the cost, charged when the response is there.
 
     Raises:
-        InvalidConfiguration: ``usage`` is neither.
+        InvalidConfiguration: ``usage`` is neither a ``Usage`` nor such a function.
     """
     if not callable(usage):
         check_usage(usage)

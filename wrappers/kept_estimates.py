@@ -3,7 +3,6 @@
 In this process a later wrapper starts from copies, since wrappers may run at the same time.
 """
 
-import copy
 import dataclasses
 import json
 import warnings
@@ -11,6 +10,7 @@ import weakref
 from pathlib import Path
 from typing import Any, get_args
 
+from spec_envs.attributes import attribute_of
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.usage import Usage
 from spec_envs.whole_files import write_whole
@@ -33,8 +33,8 @@ def remember(owner: Any, key: str, estimates: Estimates) -> None:
         estimates: The estimates; all but the quality of guesses is kept.
     """
     try:
-        known = _known.setdefault(getattr(owner, "__self__", owner), {})
-    except TypeError:  # the owner has no hash, or no weak references
+        known = _known.setdefault(attribute_of(owner, "__self__", owner), {})
+    except Exception:  # the owner has no hash, or no weak references
         return
     known[key] = _of_handlers(estimates)
 
@@ -42,16 +42,17 @@ def remember(owner: Any, key: str, estimates: Estimates) -> None:
 def recall(owner: Any, key: str) -> Estimates:
     """Return what was kept by ``remember``, or new estimates."""
     try:
-        known = _known.get(getattr(owner, "__self__", owner), {}).get(key)
-    except TypeError:
+        known = _known.get(attribute_of(owner, "__self__", owner), {}).get(key)
+    except Exception:
         known = None
     return Estimates() if known is None else _of_handlers(known)
 
 
 def _of_handlers(estimates: Estimates) -> Estimates:
-    return Estimates(
-        calls=copy.deepcopy(estimates.calls), crowds=copy.deepcopy(estimates.crowds), guard=estimates.guard
-    )
+    copied = Estimates(guard=estimates.guard)
+    copied.calls.update((name, each.copied()) for name, each in tuple(estimates.calls.items()))
+    copied.crowds.update((name, each.copied()) for name, each in tuple(estimates.crowds.items()))
+    return copied
 
 
 def load(path: Path) -> Estimates:
@@ -63,7 +64,7 @@ def load(path: Path) -> Estimates:
     if path.is_dir():
         raise InvalidConfiguration(f"estimates must be the path of a file, not of the folder {str(path)!r}")
     if not path.parent.is_dir():  # rather than to make the folders of a path that is misspelt
-        raise InvalidConfiguration(f"estimates={str(path)!r} is in no folder that is there; make {str(path.parent)!r}")
+        raise InvalidConfiguration(f"estimates={str(path)!r}: there is no folder {str(path.parent)!r}; make it")
     if not path.exists():
         return Estimates()
     try:

@@ -54,8 +54,8 @@ class LastWriteWins(
     This is the extension that "Speculative Actions" (arXiv 2510.04371) describes for a system that keeps running while
     its tuner thinks, and on which trying settings is allowed. ``act`` starts the tuner. Until the tuner has answered,
     ``act`` makes one step of the environment after the other: with the guess for the latest observation, or with
-    ``idle`` if there is no guesser. ``step`` then applies the tuner's answer. ``step`` returns all of these
-    windows: they are in the observation's history, and the reward is the sum of theirs. So, unlike with
+    ``idle`` if there is no guesser. ``step`` then applies the tuner's answer, and returns all of these windows: they
+    are in the observation's history, and the reward is the sum of their rewards. So, unlike with
     ``SpeculativeWrapper``, episodes are *not* those of the tuner alone; ``statistics``, ``trace`` and ``info`` say
     what the guesser has set.
 
@@ -153,10 +153,11 @@ class LastWriteWins(
     def step(self, action: ActType) -> tuple[ObsType, float, bool, bool, dict[str, Any]]:
         """Apply the tuner's action for one window; the reward is that of all windows since the step before.
 
-        If the episode has ended while the tuner was thinking, nothing is applied, and this returns its end.
+        If the episode has ended while the tuner was thinking, nothing is applied, and the end of the episode is
+        returned.
 
         Raises:
-            ResetNeeded: There is no episode, or its end was returned.
+            ResetNeeded: There is no episode, or its end was returned before.
             Exception: Whatever the environment raises.
         """
         episode = self._under_way()
@@ -195,7 +196,7 @@ class LastWriteWins(
     def act(self, observation: ObsType) -> ActType:
         """Return the tuner's answer to ``observation``; until it is there, the live system keeps running.
 
-        If the episode ends first, the tuner's call is cancelled, and this returns the last action.
+        If the episode ends first, the tuner's call is cancelled, and the last action is returned.
 
         Raises:
             ResetNeeded: There is no episode, or it has ended.

@@ -22,8 +22,8 @@ class HandlerLimit:
 
     Args:
         max_inflight: Calls in flight at once; ``None``: any number.
-        max_calls: Calls begun within any ``per_s`` seconds; ``None``: any number. Speculation leaves as many of them as
-            the authoritative calls lately needed, and one.
+        max_calls: Calls that begin within any ``per_s`` seconds; ``None``: any number. Speculation leaves as many of
+            these calls as the authoritative calls lately needed, and one more.
         per_s: Length of that window in seconds.
 
     Raises:

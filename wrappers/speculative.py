@@ -44,46 +44,50 @@ class SpeculativeWrapper(
     While a real call (the policy, an opponent, a user, a page, a measurement) is in flight, its response is guessed,
     the episode runs ahead on forks, and the next calls are started there. When the real response arrives, the fork with
     the right guess is committed together with its calls, and the other forks are discarded. ``reset``, ``step`` and
-    ``act`` return what they would have returned without the wrapper; nothing of it ever comes from a guess.
+    ``act`` return what they would have returned without the wrapper. Nothing that they return ever comes from a guess.
 
     The idea is from "Speculative Actions: A Lossless Framework for Faster AI Agents" (arXiv 2510.04371).
 
     Args:
-        env: Any environment that can be forked. If it asks for its calls (``CallEnv``), their responses are guessed
-            too. Of any other environment only the policy's actions are guessed, and its steps run ahead on copies.
+        env: Any environment that can be forked. The responses to the calls of a ``CallEnv`` are guessed too. In any
+            other environment only the policy's actions are guessed, and steps run ahead on copies.
         policy: ``policy(observation) -> action``. It may have a second parameter named ``cancel`` to learn when its
             answer is no longer needed. It is called from several threads at once, and may depend on the observation
             alone; a policy with state of its own has ``fork()``. Its attribute ``effect`` says whether it may be called
-            ahead of time; default ``Effect.SAMPLE``. Its ``max_inflight`` is as a handler's (see ``limits``). A model
-            of stable-baselines3, or its ``predict``, is a policy too. Without a policy, actions come from outside,
-            through ``step``.
-        guessers: By handler name: ``"policy"``, and the names in ``env.unwrapped.handlers``.
-        prefetchers: By handler name, as ``guessers``. While a call of that handler is in flight, reads that are likely
-            whatever its response is are made ahead, and their results are shared with equal calls.
+            ahead of time; default ``Effect.SAMPLE``. Its attribute ``max_inflight`` is like a handler's (see
+            ``limits``). A model of stable-baselines3, or its ``predict``, is a policy too. Without a policy, actions
+            come from outside, through ``step``.
+        guessers: A mapping from names of handlers to guessers. The names are ``"policy"`` and those in
+            ``env.unwrapped.handlers``.
+        prefetchers: A mapping like ``guessers``. While a call of the handler is in flight, its prefetcher names reads
+            that are likely to be needed, whatever the response is. These are made ahead of time, and equal calls share
+            their results.
         k: The number of guesses to request for one call, and of actions to request from a prefetcher at once.
         max_inflight: The greatest number of speculative calls in flight at once. The authoritative call has a slot of
             its own beside them.
-        limits: All limits at once, instead of ``max_inflight``. A handler whose attribute ``max_inflight`` says how
-            many of its calls it can take at once is held to that number, unless ``limits.per_handler`` limits it.
+        limits: All limits at once, instead of ``max_inflight``. A handler may say by its attribute ``max_inflight`` how
+            many calls it can take at once; this number counts, unless ``limits.per_handler`` has a limit for the
+            handler.
         runtime: ``"threads"`` (the wall clock), ``"simulation"`` (a virtual clock), or a runtime of your own.
         canonical: Looser matching, by handler name: responses with the same canonical form count as equal. **Lossy**:
             the next call may then have been made with a slightly different query. Every ``shadow_every``-th such call
             is made again with the true query, and ``statistics`` say how often the response was different.
         shadow_every: See ``canonical``.
-        rehearse: Before the first episode, step forks of the environment to see whether they are independent. If it is
-            not a ``CallEnv``, only where there is a guesser for the policy; if it is, no call is made for that.
-        prove_every: Of the committed steps, every how-many-th is made again on another fork and compared; before the
-            first of these, steps 1, 2, 4, 8 and so on. A step costs about as much again, so the default costs less than
-            1 % of the time after the first hundred steps. 0: none.
+        rehearse: Before the first episode, step forks of the environment, to see whether they are independent of it. No
+            call of a ``CallEnv`` is made for this. Any other environment is rehearsed only where there is a guesser for
+            the policy.
+        prove_every: Every ``prove_every``-th committed step is made again on another fork, and the results are
+            compared; before the first of these, steps 1, 2, 4, 8 and so on. Such a step costs about twice as much, so
+            the default costs less than 1 % of the time after the first hundred steps. 0: no step.
         max_trace_events: The number of events kept in ``trace``.
-        guard: Run ahead only where that pays, measured against steps that are run plainly: never more than 5 % or
-            0.1 ms a step slower than the plain loop. Default: yes on the wall clock, no in virtual time. ``False``: run
-            ahead from the first step on, and always.
-        estimates: What is known of handlers and guessers, where several wrappers are to share it; or the path of a file
-            in which what is known of handlers is kept: it is read here, if it is there, and written by ``close``.
-            Without it, a later wrapper of the same policy in this process knows the handlers already.
+        guard: Run ahead only where this is measured to be faster than plain steps. The aim: no run is slower than the
+            plain loop by more than 5 %, or 0.1 ms a step. Default: yes on the wall clock, no in virtual time.
+            ``False``: run ahead from the first step on, and always.
+        estimates: What is known of handlers and guessers, for several wrappers to share; or the path of a file that
+            keeps this knowledge: the file is read here, if it exists, and written by ``close``. By default, a later
+            wrapper of the same policy in this process knows what this wrapper has measured of handlers.
         otel: Send episodes, calls, commits and discards to OpenTelemetry, as ``spec_envs.wrappers.telemetry`` says:
-            ``True`` to the program's tracer provider, or give another provider. Needs the extra ``otel``.
+            ``True``: through the program's tracer provider; or another provider. Needs the extra ``otel``.
 
     Info:
         ``info["speculation"]`` is a dict with what speculation did in this step, the policy's decision included:
@@ -146,7 +150,7 @@ class SpeculativeWrapper(
 
     @property
     def env(self) -> gym.Env[ObsType, ActType]:
-        """The real environment; another object after a step, where it does not ask for its calls."""
+        """The real environment. If it is no ``CallEnv``, a step may put another object in its place."""
         session = getattr(self, "_session", None)  # there is none yet while the wrapper is made
         return self._made_of if session is None else session.lend()
 
@@ -340,4 +344,4 @@ def _refuse_async(env: gym.Env[Any, Any], options: SessionOptions) -> None:
     waits |= {f"guesser for {name!r}": guesser.guess for name, guesser in (options.guessers or {}).items()}
     for name, function in waits.items():
         if is_async(function):
-            raise InvalidConfiguration(f"the {name} is a coroutine function, which AsyncSpeculativeWrapper awaits")
+            raise InvalidConfiguration(f"the {name} is a coroutine function, which only AsyncSpeculativeWrapper awaits")

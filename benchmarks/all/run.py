@@ -51,7 +51,7 @@ def run(settings: AllSettings) -> None:
     results = _kept(planned, folder, code) if settings.resume else {}
     screen = console()
     missing = list(here.missing(quick=settings.quick))
-    screen.print(_opening(planned, results, missing), soft_wrap=True)
+    screen.print(_opening(planned, results, missing), soft_wrap=True, markup=False)
     try:
         _do(functools.partial(units.run, code=code), settings.workers, folder, planned, results)
     except KeyboardInterrupt:
@@ -90,7 +90,7 @@ def _do(
     due = [number for number in range(len(planned)) if number not in results]
     # Long ones first, so that no process has nothing to do at the end.
     due.sort(key=lambda number: -planned[number].cost_s)
-    with weighed_progress("units", [planned[number].cost_s for number in due]) as advance:
+    with weighed_progress("units of work", [planned[number].cost_s for number in due]) as advance:
         for alone in (False, True):
             numbers = [number for number in due if planned[number].alone is alone]
             for place, result in as_done(work, [planned[number] for number in numbers], ALONE if alone else workers):
@@ -124,7 +124,7 @@ def _summary(rows: Rows) -> dict[str, Any]:
 
 
 def _opening(planned: Sequence[Unit], results: Mapping[int, Result], missing: Sequence[Missing]) -> str:
-    lines = [f"{len(planned)} units" + (f", of which {len(results)} are kept" if results else "")]
+    lines = [f"{len(planned)} units of work" + (f", of which {len(results)} are kept" if results else "")]
     lines += [f"not here: {each.what}. Left out: {each.left_out}. To get it: {each.command}" for each in missing]
     return "\n".join(lines)
 
@@ -132,10 +132,10 @@ def _opening(planned: Sequence[Unit], results: Mapping[int, Result], missing: Se
 _COLUMNS = {
     "environment": "{name}",
     "episodes": "{episodes}",
-    "plain": "{sequential_s[value]:,.1f} s",
-    "speculative": "{speculative_s[value]:,.1f} s",
+    "plain": "{sequential_s[value]:,.1f}",
+    "speculative": "{speculative_s[value]:,.1f}",
     "saved": "{saved[value]:.1%}",
-    "95 % interval": "{saved[low]:.1%}-{saved[high]:.1%}",
+    "95 %": "{saved[low]:.0%}-{saved[high]:.0%}",
     "hit rate": "{hit_rate[value]:.1%}",
     "tokens": "x{tokens_full[value]:.2f}",
     "lossless": "{lossless[value]:yes}",
@@ -145,7 +145,13 @@ _COLUMNS = {
 def _show(report: Mapping[str, Any], out: Path) -> None:
     rows: list[Row] = [{"name": name, **found} for name, found in report["environments"].items() if found["episodes"]]
     screen = console()
-    screen.print(table_of("With speculation and without, means over episodes", _COLUMNS, rows))
+    screen.print(
+        table_of(
+            "Seconds with speculation and without: means over episodes, and a 95 % interval of what is saved",
+            _COLUMNS,
+            rows,
+        )
+    )
     for error in report["failed"]:
         screen.print(f"\nA unit failed: {error}", markup=False, style="bold")
     screen.print(f"\nWritten: {out / 'report.html'} (opens from disk) and {out / 'results.json'}", soft_wrap=True)

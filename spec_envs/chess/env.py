@@ -198,7 +198,8 @@ class ChessEnv(CallEnv[Observation, Action]):
         """
         self._check_open()
         game, reply = begun(self.game), None
-        check_under_way((self._outcome() or "max_plies reached") if self._is_over else None)
+        if self._is_over:
+            check_under_way(self._outcome(game) or "max_plies reached")
         if not self._ends(game):  # it may have ended with the opponent's first move, in reset
             try:
                 move = self._read(action, game)
@@ -215,7 +216,7 @@ class ChessEnv(CallEnv[Observation, Action]):
         terminated = game.outcome is not None
         truncated = not terminated and self._ends(game)
         self._is_over = terminated or truncated
-        return self._observation(), self._reward(), terminated, truncated, self._info(reply)
+        return self._observation(), self._reward(game), terminated, truncated, self._info(reply)
 
     @property
     def position(self) -> Position:
@@ -323,14 +324,14 @@ class ChessEnv(CallEnv[Observation, Action]):
         except ValueError as error:
             raise HandlerFailed(f"the opponent's move cannot be played: {error}") from None
 
-    def _reward(self) -> float:
-        outcome = begun(self.game).outcome
+    def _reward(self, game: Game) -> float:
+        outcome = game.outcome
         if outcome is None or outcome.winner is None:
             return 0.0
         return 1.0 if outcome.winner == self.color else -1.0
 
-    def _outcome(self) -> str | None:
-        outcome = begun(self.game).outcome
+    def _outcome(self, game: Game) -> str | None:
+        outcome = game.outcome
         return "FORFEIT" if self._forfeited else outcome.termination.name if outcome else None
 
     def _observation(self) -> Observation:
@@ -353,7 +354,7 @@ class ChessEnv(CallEnv[Observation, Action]):
             "ply": len(game.moves) - self._plies_given,
             "last_move": game.moves[-1] if game.moves else None,
             "opponent_move": reply,
-            "outcome": self._outcome(),
+            "outcome": self._outcome(game),
             "winner": None if winner is None else chess.COLOR_NAMES[winner],
         }
         if self._by_index:

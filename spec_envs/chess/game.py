@@ -43,6 +43,8 @@ class Game:
     _after: dict[str, weakref.ref[Self]] = dataclasses.field(default_factory=dict, init=False, repr=False)
     #: The last of these games, kept alive: a step that is run again with one more response repeats its first move.
     _latest: list[Self] = dataclasses.field(default_factory=list, init=False, repr=False)
+    #: The texts that were read as legal moves, with these in UCI notation: forks read what the real episode reads.
+    _read: dict[str, str] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
         return type(self), tuple(getattr(self, field.name) for field in dataclasses.fields(self) if field.init)
@@ -90,6 +92,8 @@ class Game:
         """``uci`` as a legal move in UCI notation; ``ValueError`` says what is wrong with it, and where."""
         if type(uci) is str and uci in self.__dict__.get("legal_moves", ()):  # so they need not be found first
             return uci
+        if type(uci) is str and uci in self._read:
+            return self._read[uci]
         if not isinstance(uci, str):
             raise ValueError(f"a move is a string in UCI notation, such as 'e2e4', not {quoted(uci)}")
         try:
@@ -102,7 +106,10 @@ class Game:
             ) from None
         if not move:
             raise ValueError(f"{uci!r} is the null move, which is not a legal move in {self.fen}")
-        return move.uci()
+        known = move.uci()
+        if type(uci) is str:
+            self._read[uci] = known
+        return known
 
     def _hint(self, text: str) -> str:
         if text + "q" in self.legal_moves:

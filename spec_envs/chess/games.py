@@ -6,6 +6,7 @@ predicted, most likely first, with the ``seconds`` and ``tokens`` of that predic
 """
 
 import dataclasses
+import functools
 import math
 import os
 import random
@@ -115,7 +116,7 @@ class RecordedGame:
                 plies.append(_ply(ply))
         return cls(source, tuple(plies), str(data.get("start_fen", chess.STARTING_FEN)))
 
-    @property
+    @functools.cached_property
     def moves(self) -> tuple[str, ...]:
         """The game's moves in UCI notation."""
         return tuple(ply.move for ply in self.plies)

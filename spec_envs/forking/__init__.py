@@ -8,6 +8,7 @@ silently lose their state. An environment that cannot be copied faithfully is re
 
 import functools
 import inspect
+import weakref
 from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -97,7 +98,8 @@ def _fork_wrapper(env: _Wrapper, forked: Mapping[int, Any]) -> _Wrapper:
     if effect is not None:
         _refuse(env, effect)
     try:
-        refuse_watched(env)
+        if weakref.getweakrefcount(env):
+            refuse_watched(env)
         if is_unowned:
             refuse_unowned(env)
     except Exception as error:
@@ -119,7 +121,11 @@ def share_attributes(env: gym.Env[Any, Any], twin: Any, shared: frozenset[str]) 
     """
     state = env.__dict__.copy()  # a copy takes half as long as to update the dict that is there
     object.__setattr__(twin, "__dict__", state)
-    return [(name, value) for name, value in state.items() if name not in shared and type(value) not in ATOMS]
+    changing = []  # not by a comprehension: most forks have nothing here
+    for name, value in state.items():
+        if name not in shared and type(value) not in ATOMS:
+            changing.append((name, value))
+    return changing
 
 
 def copy_attributes(env: gym.Env[Any, Any], twin: Any, attributes: list[tuple[str, Any]]) -> None:

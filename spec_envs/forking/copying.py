@@ -33,6 +33,7 @@ from spec_envs.forking.kinds import (
     reduced,
     refuse_unowned,
     refuse_watched,
+    without_deprecation,
 )
 from spec_envs.forking.libraries import copy_by_library, own_copy_of
 from spec_envs.forking.tables import LEAST_OF_A_TABLE, cannot_change, copy_table
@@ -225,7 +226,8 @@ class Copier:
         if make is not _PLAIN or set_state or isinstance(getattr(kind, "__getstate__", None), types.FunctionType):
             self.hooked.append((value, twin))
         if set_state is not None and state is not None:
-            set_state(twin, self.copy(state))
+            own_state = self.copy(state)
+            without_deprecation(kind, lambda: set_state(twin, own_state))
             if isinstance(state, dict) and state is getattr(value, "__dict__", None):
                 del self.memo[id(state)]  # this copy was only for the call
         elif state is not None:

@@ -11,15 +11,17 @@ import types
 import warnings
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
+from spec_envs.attributes import is_a, read
 from spec_envs.functions import contents_of, rebinds
 from spec_envs.immutable import ATOMIC_FAMILIES, ATOMS
 
+_T = TypeVar("_T")
 _ATOMIC_FAMILIES = (*ATOMIC_FAMILIES, EnvSpec)
 
 #: Modules that keep a simulation outside Python. Objects refer to it by a number or a name, which is useless to copy.
@@ -138,11 +140,16 @@ def reduced(value: Any) -> Any:
     reduce = copyreg.dispatch_table.get(kind)
     if reduce is not None:
         return reduce(value)
+    return without_deprecation(kind, lambda: value.__reduce_ex__(4))
+
+
+def without_deprecation(kind: type, run: Callable[[], _T]) -> _T:
+    """Call ``run``, which copies an object of ``kind``, without the warning that ``itertools`` will not be copied."""
     if getattr(kind, "__module__", None) != "itertools":
-        return value.__reduce_ex__(4)
+        return run()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.14 raises an error: such an object is refused
-        return value.__reduce_ex__(4)
+        return run()
 
 
 @functools.lru_cache(maxsize=1024)
@@ -196,7 +203,7 @@ def refuse_watched(value: Any) -> None:
     if any(type(each) not in weakref.ProxyTypes and each.__callback__ for each in references):
         raise Uncopyable(
             f"is a {type(value).__name__} to which a weak reference with a callback exists (weakref.finalize, "
-            f"WeakKeyDictionary, WeakSet); none would exist to its copy"
+            f"WeakKeyDictionary, WeakSet); its copy would have none"
         )
 
 
@@ -207,11 +214,11 @@ def unowned(kind: Any) -> str | None:
         return f"is a {kind.__name__}, whose __del__ would release what the original still uses when a copy is dropped"
     module = sys.modules.get(getattr(kind, "__module__", ""))
     held = () if module is None else (*vars(module).values(),)
-    functions = [each for each in vars(kind).values() if isinstance(each, types.FunctionType)]
+    functions = [each for each in vars(kind).values() if is_a(each, types.FunctionType)]
     for name in _SIMULATIONS:
         simulation = sys.modules.get(name)
         if simulation is not None and (
-            any(each is simulation or getattr(each, "__self__", None) is simulation for each in held)
+            any(each is simulation or read(each, "__self__") is simulation for each in held)
             or any(name in each.__code__.co_names for each in functions)
         ):
             return f"is a {kind.__name__}, whose code uses {name}: its state is in {name}, not in Python"

@@ -62,7 +62,7 @@ def check_fork(env: AnyEnv, *, steps: int = 20, seed: int = 0, actions: Chooser 
     if acts_outside(env):
         raise InvalidConfiguration(
             f"{env} declares step_effect = Effect.WRITE: its steps act on the outside world, so neither it nor a fork "
-            f"of it is stepped to check it. Its steps never run ahead either; check it with what it acts on replaced"
+            f"of it is stepped to check it. Its steps never run ahead either. To check it, replace what it acts on"
         )
     _Check(env, steps, seed, actions).run()
 
@@ -220,10 +220,10 @@ class _Check:
             _expect_same(event, self.do(twin, event.action), f"in lockstep, step {number}")
             if event.action is not None:
                 unlucky = self.let_calls_fail(unlucky, event)
-            where = (
-                f"in step {number}, after each of its calls had failed once (a step changes the state, and draws from"
+            where = f"in step {number}, after each of its calls had failed once (a step must change the state, and draw"
+            _expect_same(
+                event, self.do(unlucky, event.action), f"{where} from self.np_random, only after its last ask)"
             )
-            _expect_same(event, self.do(unlucky, event.action), f"{where} self.np_random, only after its last ask)")
         self.opened += [twin.env, unlucky.env]
 
     def let_calls_fail(self, player: _Player, event: _Event) -> _Player:

@@ -100,6 +100,12 @@ class TestAll:
             and "apt install stockfish" in page
         )
 
+    def test_prints_how_to_install_what_is_missing_and_whole_headings(self, planned, tmp_path):
+        printed = bench(tmp_path).stdout
+        assert "spec-envs[tuning]" in printed
+        [headings] = [line for line in printed.splitlines() if line.startswith("environment")]
+        assert {"episodes", "plain", "speculative", "saved", "lossless"} <= set(headings.split())
+
     def test_goes_on_with_what_is_kept(self, planned, worked, tmp_path):
         bench(tmp_path)
         first = json.loads((tmp_path / "results.json").read_text())

@@ -372,7 +372,7 @@ def test_proxies_of_one_server_join_what_they_have_learned(tmp_path):
         assert guess.response["name"] == then
     known.close()
     done = CliRunner().invoke(command_line, ["mcp-proxy", "status", "--state", str(tmp_path)])
-    assert "1 times: a {} -> b {}" in done.output
+    assert "1x a {} -> b {}" in done.output
 
 
 def test_several_servers_are_joined(bench, tmp_path):

@@ -530,7 +530,9 @@ def test_sleeping_in_an_async_handler_would_stop_the_loop():
 def test_async_functions_are_refused_where_nothing_awaits_them():
     cases: list[dict[str, Any]] = [{"policy": choose_async}, {"guessers": {"world": Guesses(pure_response)}}]
     for options in cases:
-        with pytest.raises(InvalidConfiguration, match="is a coroutine function, which AsyncSpeculativeWrapper awaits"):
+        with pytest.raises(
+            InvalidConfiguration, match="is a coroutine function, which only AsyncSpeculativeWrapper awaits"
+        ):
             SpeculativeWrapper(FakeEnv(), **options)
     with pytest.raises(InvalidConfiguration, match="the handler 'world' is a coroutine function, which"):
         SpeculativeWrapper(FakeEnv({"world": Slow()}))

@@ -160,8 +160,9 @@ def test_what_is_no_environment_is_named(make, env, message):
         ({"policy": Guesses()}, "guesser is .* which has no method guess\\(call, k\\)"),
         (Guesses, "guesser must be an object, not the class Guesses"),
         (WithoutK(), "no parameter for the number k"),
+        (choose, "no method guess\\(call, k\\); CallableGuesser makes a guesser of a function"),
     ],
-    ids=["mapping", "class", "parameters"],
+    ids=["mapping", "class", "parameters", "function"],
 )
 def test_guessers_of_live_systems_and_tools_are_checked_alike(guesser, message):
     with pytest.raises(InvalidConfiguration, match=message):
@@ -244,8 +245,8 @@ def test_a_policy_that_says_how_many_calls_it_takes_is_kept_to_that(most, runs_a
         (lambda: UnionGuesser(Guesses()), "guessers must hold at least one guesser, in a list, not <"),  # type: ignore[arg-type]
         (lambda: UnionGuesser([Guesses(), Guesses]), "guessers\\[1\\] must be an object, not the class Guesses"),  # type: ignore[list-item]
         (lambda: UnionGuesser([WithoutK()]), "guessers\\[0\\] is .* the number k"),  # type: ignore[list-item]
-        (lambda: CallableGuesser(3), "called as function\\(call, k\\), not as 3: it is no function"),  # type: ignore[arg-type]
-        (lambda: CallableGuesser(choose), "called as function\\(call, k\\), .* no parameter for the number k"),  # type: ignore[arg-type]
+        (lambda: CallableGuesser(3), "calls function\\(call, k\\); 3 does not fit: it is no function"),  # type: ignore[arg-type]
+        (lambda: CallableGuesser(choose), "calls function\\(call, k\\); .* no parameter for the number k"),  # type: ignore[arg-type]
         (lambda: with_latency(choose, lambda: 1.0), "seconds must be a number or a function of the query"),  # type: ignore[arg-type, misc]
     ],
     ids=["union of one", "class", "parameters", "number", "function", "latency"],

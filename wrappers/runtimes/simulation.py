@@ -8,6 +8,7 @@ the same. Computing takes no virtual time; only sleeping does.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import heapq
 import itertools
 import math
@@ -74,7 +75,7 @@ class SimulationRuntime(NotPicklable):
         if error is not None and is_interrupt(error):  # the call has ended, and Ctrl-C goes on
             job.deliver(None, error)
             raise error
-        outcome = _Due(job.name, lambda: job.deliver(value, error))
+        outcome = _Due(job.name, functools.partial(job.deliver, value, error))
         self._schedule(self._clock + token.elapsed_s, outcome)
         token.on_cancel(lambda: self._schedule(self._clock, outcome))
 

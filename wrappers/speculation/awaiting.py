@@ -115,10 +115,9 @@ def _changes_in_place(env: AnyEnv) -> bool:
         if isinstance(layer, CallEnv) and draws_from_spaces(type(layer)):  # type: ignore[arg-type]  # not hashable?
             return True
         kept = _KEPT | layer.shared_on_fork if isinstance(layer, CallEnv) else shared_by_wrappers(type(layer)) | {"env"}
-        if any(
-            type(value) not in ATOMS and name not in kept and _may_change(value) for name, value in vars(layer).items()
-        ):
-            return True
+        for name, value in vars(layer).items():  # each step asks this, so not by a generator
+            if type(value) not in ATOMS and name not in kept and _may_change(value):
+                return True
     return False
 
 

@@ -8,9 +8,8 @@ woken. Only cancelling happens after the lock is released, because it calls into
 from __future__ import annotations
 
 import collections
-import contextlib
+import functools
 import logging
-import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, assert_never
@@ -91,11 +90,11 @@ class Driver:
 
     def rebase(self, process: Process | None) -> None:
         """Discard all branches and go on from ``process``; ``None``: there is no episode."""
-        self._apply(lambda now: self._tree.rebase(process, now))
+        self._apply(functools.partial(self._tree.rebase, process))
 
     def commit(self, response: Any) -> None:
         """Make ``response`` the final response to the root's call, and move the root on."""
-        self._apply(lambda now: self._tree.commit(response, now))
+        self._apply(functools.partial(self._tree.commit, response))
 
     def obtain(self) -> Any:
         """The response to the root's call, which is authoritative from now on.
@@ -130,7 +129,7 @@ class Driver:
                     self._run(job)
                 else:
                     wake_at = self._tree.wake_at(self._runtime.now())
-                    await wait(_finite(wake_at))
+                    await wait(wake_at)
                     self._tick(wake_at)
         finally:
             self._ledger.wait_ends(self._runtime.now())
@@ -211,7 +210,10 @@ class Driver:
                 if run is not None:
                     return _response_of(run)
                 if job is None:
-                    self._wait()
+                    wake_at = self._tree.wake_at(self._runtime.now())
+                    self._runtime.wait(wake_at)
+                    if wake_at is not None:
+                        self._tick(wake_at)
             if job is not None:
                 self._run(job)
 
@@ -231,11 +233,6 @@ class Driver:
         self._runtime.run(job)
         if self._authoritative is job:
             self._authoritative = None
-
-    def _wait(self) -> None:
-        wake_at = self._tree.wake_at(self._runtime.now())
-        self._runtime.wait(_finite(wake_at))
-        self._tick(wake_at)
 
     def _tick(self, wake_at: float | None) -> None:
         if wake_at is not None and self._runtime.now() >= wake_at:
@@ -270,8 +267,10 @@ class Driver:
                 token.cancel()
             except Exception:  # a callback of a handler that nobody waits for: the episode must not notice
                 _log.debug("a callback for a cancelled call raised", exc_info=True)
-            with contextlib.suppress(ValueError):  # another thread was faster
+            try:
                 self._to_cancel.remove(token)
+            except ValueError:  # another thread was faster
+                pass
 
     def _interrupt(self) -> None:
         """Give up an event that Ctrl-C has left half done: go on with a new tree, and cancel all that is under way."""
@@ -352,7 +351,7 @@ class Driver:
             return answered(handler, call.query, cancel, begins)
 
         def deliver(response: Any, error: BaseException | None) -> None:
-            self._deliver(lambda now: self._ended(run, response, error, now))
+            self._deliver(functools.partial(self._ended, run, response, error))
 
         self._tokens[run] = token
         if run.speculative:
@@ -405,7 +404,3 @@ def _refusing(error: Exception) -> Handler:
         raise error
 
     return handler
-
-
-def _finite(time: float | None) -> float | None:
-    return None if time is None or math.isinf(time) else time

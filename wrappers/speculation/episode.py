@@ -8,6 +8,7 @@ environment the step itself is the call: it runs on a fork beside the episode, a
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from typing import Any
 
@@ -70,8 +71,7 @@ class Deciding:
     def advance(self, response: Any) -> Process:
         """Return the episode after the action: inside the next step, or after a step that waits for nothing."""
         agent, action = self.agent.after(response), action_of(response)
-        if not isinstance(self.env.unwrapped, CallEnv):
-            assert self.steps is not None
+        if self.steps is not None:
             return Stepping(self.env, agent, action, self.steps)
         return attempt(self.env, agent, stepping(action), began=(self, action))
 
@@ -145,7 +145,7 @@ def attempt(
     began: tuple[Deciding, Any] | None = None,
 ) -> Deciding | Acting:
     """Run ``method`` on a fork of ``env`` with ``responses`` to its calls, until it ends or asks for another call."""
-    return undrawn(lambda: _attempt(env, agent, method, responses, began))
+    return undrawn(functools.partial(_attempt, env, agent, method, responses, began))
 
 
 def _attempt(

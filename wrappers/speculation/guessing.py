@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
+from spec_envs.attributes import attribute_of
 from spec_envs.calls import Call
 from spec_envs.guesses import AsyncGuesser, Guess, Guesser, Prefetcher, owned_guesses
 from spec_envs.handling import CancelToken, as_guess, is_async
@@ -102,7 +104,7 @@ class Guessing:
             return tree.guessed(node, usable, now, usage=token.usage()[1])
 
         def deliver(guesses: Any, error: BaseException | None) -> None:
-            self._deliver(lambda now: guessed(guesses, error, now))
+            self._deliver(functools.partial(guessed, guesses, error))
 
         run = function_async if called.is_async else function
         try:
@@ -188,7 +190,7 @@ class Guessing:
 
     def _learn(self, call: Call, response: Any) -> None:
         called = self._guessers[call.handler]
-        observe = getattr(called.guesser, "observe", None)
+        observe = attribute_of(called.guesser, "observe")
         if observe is None:
             return
         if called.is_async:  # a guesser that lives on the event loop is used by that thread only

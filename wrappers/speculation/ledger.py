@@ -62,7 +62,7 @@ class Ledger:
         self.commits = self.windows = self.hits = 0
         self._counted = (0, 0, 0)  # these three, when they were last asked for
         self._num_played = 0  # calls that were made without the tree and have not failed
-        self._played: list[Played] = []  # calls that are not counted yet
+        self._played = trace.pending  # calls that are not counted yet
         self._lock = threading.RLock()  # another thread may read the ledger
         trace.settle = self.settle
         self._waiting_since: float | None = None
@@ -98,15 +98,15 @@ class Ledger:
         """Record that the call of ``run`` has ended; ``full`` is what it would have cost if it had not been stopped."""
         self._calls[run.state] += 1
         del self._open[run]
-        if full:
+        if full is not NOTHING:
             self._usage["all"] += run.usage
             self._usage["all_full"] += full
         if run.state is RunState.FAILED and not run.speculative:
             self.failed_s += run.ended_at - run.started_at
-        error = error_text(run.error)
+        error = None if run.error is None else error_text(run.error)
         if run.state is RunState.FAILED:
             self._last_failure = f"{run.call.handler}: {error}"
-        self.trace.add(now, "end", run=run, outcome=run.state.value, error=error, usage=run.usage)
+        self.trace.add(now, "end", run=run, outcome=run.state._value_, error=error, usage=run.usage)
         if run.shadow_of is not None and run.state is RunState.DONE:
             self._shadow(now, run, run.shadow_of)
 
@@ -217,10 +217,10 @@ class Ledger:
         self._guesses[outcome] += 1
         self._guessing.remove(token)
         partial, full = token.usage()
-        if full:
+        if full is not NOTHING:
             self._usage["guessing"] += partial
             self._usage["guessing_full"] += full
-        text = error_text(error)
+        text = None if error is None else error_text(error)
         is_own = not isinstance(error, KeyboardInterrupt)  # Ctrl-C is the user's
         if outcome == "failed" and node.call is not None and text is not None and is_own:
             self._guess_errors.setdefault(node.call.handler, text)

@@ -209,7 +209,7 @@ class Session(Lifetime):
     @property
     def root(self) -> Deciding | None:
         """Where a step may begin; ``None`` before a reset, after a failed reset, and after the end of an episode."""
-        root = self.plain.place if self.is_plain else self._place
+        root = self._place
         return None if root is None or root.transition.done else root
 
     @property
@@ -237,7 +237,7 @@ class Session(Lifetime):
         if observation is self._given and self.is_plain:
             return  # the policy sees it as it is now, whatever the user has done to it
         if self.agent.handler is None:
-            raise InvalidConfiguration(f"act() needs a policy: {self._owner}(env, policy=...); this one has None")
+            raise InvalidConfiguration(f"act() needs a policy, and <{self._owner}> has none: make it with policy=...")
         root = self.root
         if root is None:
             state = "there is no episode" if self._place is None else "the episode has ended"

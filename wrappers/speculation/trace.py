@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from spec_envs.brief import brief, error_text
+from spec_envs.brief import MAX_LENGTH, brief, error_text
 from spec_envs.call_env import CallEnv
 from spec_envs.checks import integer
 from spec_envs.pages import page, timelines
@@ -130,7 +130,8 @@ class Trace:
         self._listener: Callable[[TraceEvent], None] | None = None
         #: Whether there is a file or a listener.
         self.is_told = False
-        #: Adds what has happened and was not added yet.
+        #: What has happened and was not added yet; ``settle`` adds it.
+        self.pending: list[Played] = []
         self.settle: Callable[[], None] = _nothing_left
 
     @classmethod
@@ -156,6 +157,8 @@ class Trace:
         elif kind is tuple and len(value) == 2 and type(value[0]) is int:  # the query of a step
             shown = value[1]
             kind = type(shown)
+        if kind is str and len(shown) <= MAX_LENGTH:
+            return (value,)  # so that it is told from the text of a value
         if kind in _NUMBERS or (kind is np.ndarray and shown.size <= _SMALL_ARRAY and not shown.dtype.hasobject):
             return value
         return self._text(value)
@@ -169,7 +172,9 @@ class Trace:
 
     def _read(self, noted: Any) -> str | None:
         """The text of what ``_noted`` has returned; ``None`` for ``None``."""
-        return noted if noted is None or type(noted) is str else self._text(noted)
+        if noted is None or type(noted) is str:
+            return noted
+        return self._text(noted[0] if type(noted) is tuple and len(noted) == 1 else noted)
 
     def __iter__(self) -> Iterator[TraceEvent]:
         self.settle()
@@ -225,15 +230,19 @@ class Trace:
         if node is not None:
             where = (node.id, None if node.parent is None else node.parent.id, node.level)
         handler, number = "" if call is None else call.handler, None if run is None else run.id
-        effect = call.effect.value if call is not None and kind == "start" else None
+        effect = call.effect._value_ if call is not None and kind == "start" else None
         first = (time_s, kind, handler, *where, number, outcome, speculative, probability)
         # Half of all events say no more than the first fields, and wrappers keep thousands of events.
         is_short = error is None and prefetch is None and effect is None and rank is None and claims is None
-        if is_short and not usage and query is None and response is None and guess is None:
-            self._keep(first)
-            return
-        spent = (usage.tokens_in, usage.tokens_out, usage.money) if usage else _NOTHING_SPENT
-        self._keep((*first, *spent, error, prefetch, effect, rank, claims, query, response, guess))
+        is_free = usage is None or usage is NOTHING or not usage
+        fields: tuple[Any, ...] = first
+        if not (is_short and is_free and query is None and response is None and guess is None):
+            spent = _NOTHING_SPENT if is_free or usage is None else (usage.tokens_in, usage.tokens_out, usage.money)
+            fields = (*first, *spent, error, prefetch, effect, rank, claims, query, response, guess)
+        if self.pending or self.is_told:
+            self._keep(fields)
+        else:
+            self._kept.append(fields)
 
     def add_reset(self, time_s: float) -> None:
         """Add that an episode begins."""
@@ -284,7 +293,8 @@ class Trace:
         self._keep(_as_row(end))
 
     def _keep(self, fields: tuple[Any, ...]) -> None:
-        self.settle()
+        if self.pending:
+            self.settle()
         self._kept.append(fields)
         if self.is_told:
             self.tell(fields)

@@ -40,11 +40,12 @@ class Transition(NamedTuple):
 
     def agrees_with(self, other: Transition) -> bool:
         """Whether observation, reward and flags are equal. Infos are not compared: they may hold times and counts."""
-        return same(_flags(self), _flags(other)) and same(self.observation, other.observation)
-
-
-def _flags(transition: Transition) -> tuple[Any, bool, bool]:
-    return plain_reward(transition.reward), bool(transition.terminated), bool(transition.truncated)
+        return (
+            bool(self.terminated) is bool(other.terminated)
+            and bool(self.truncated) is bool(other.truncated)
+            and same(plain_reward(self.reward), plain_reward(other.reward))
+            and same(self.observation, other.observation)
+        )
 
 
 def plain_reward(reward: Any) -> Any:

@@ -70,13 +70,15 @@ class Verifying:
         one, other = replay.make(), replay.make()
         if one.key != other.key:
             # A reset without a seed may draw from entropy: that is no fault.
-            text = f"made twice in one state and with the same responses, a {method} {one.what}, and then {other.what}"
+            first, then = one.beside(other)
+            text = f"made twice in one state and with the same responses, a {method} {first}, and then {then}"
             return None if replay.is_reset else f"{text}; a {method} has to be a function of these"
         if not self.is_wary and left_out(env, fork(env)) is None:
             self.is_wary = True
             return None
+        real, on_a_fork = did.beside(predicted)
         return (
-            f"a {method} {did.what} where a fork of it, with the same responses, {predicted.what}; either its fork() "
+            f"a {method} {real} where a fork of it, with the same responses, {on_a_fork}; either its fork() "
             f"leaves something out, or what it does depends on something outside of it (a handler that changes it, a "
             f"thread, a clock, a file), or it was changed between two steps where that is not seen"
         )

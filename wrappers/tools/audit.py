@@ -31,8 +31,8 @@ class AuditEntry:
         why: If ``unused`` or ``cancelled``: ``stale`` (a ``WRITE`` began), ``expired``, ``run over``, ``no room`` (too
             many results), ``no slot`` (a more probable call needed the slot), ``replaced`` (by a later execution),
             ``removed`` (the tool), ``closed``. If ``failed``: what went wrong.
-        saved_s: How long the agent did not have to wait for the result, against what the call takes alone; below 0
-            where the agent had to wait longer.
+        saved_s: How many seconds less the agent waited for the result than the call takes alone; below 0 where the
+            agent waited longer.
     """
 
     call: int
@@ -109,25 +109,25 @@ class ToolStatistics:
     Args:
         calls: Calls that agents have made.
         hits: Calls of agents answered by an execution ahead of time, also if it was still in flight.
-        shared: Calls of agents answered by an execution of an earlier call, or by a hit of before.
-        saved_s: How long agents did not have to wait for the hits, against what these calls take alone; less how much
-            longer the agents' own calls took because of calls ahead of time beside them. A sum over calls: of calls
-            that an agent makes side by side, each counts.
+        shared: Calls of agents answered by the result of an earlier call, or of an earlier hit.
+        saved_s: How many seconds less agents waited for hits than these calls take alone, minus how much longer the
+            agents' own calls took because of calls ahead of time beside them. A sum over calls: where an agent makes
+            several calls side by side, each of them counts.
         started: Calls that were executed ahead of time.
         failed: Calls executed ahead of time that failed; agents never see their errors.
         guesses: How often the guesser was called.
-        failed_guesses: How often the guesser raised, or returned what is no sequence of guesses.
-        not_learned: Agent runs that the guesser was shown and raised.
+        failed_guesses: How often the guesser raised, or returned something other than a sequence of guesses.
+        not_learned: Agent runs from which the guesser did not learn, because its ``observe`` raised.
         guess_error: What the guesser raised first, or what was wrong with what it returned.
         guessing: What guessing has cost, if the guesser tells its usage, as ``ChatGuesser`` does. A cancelled guess
             costs as much as was used until then.
         over_budget: What guessing has used beyond ``ToolLimits.max_tokens`` and ``max_money``.
         held_back: Predicted calls that were not made ahead of time, or not at once, by the reason: ``not allowed`` (a
-            ``WRITE``, undeclared or private), ``failing`` (the last three calls of the tool failed, or the
-            last two with these arguments), ``quick`` (the tool
-            answers within ``min_latency_s``), ``write under way``, ``write in doubt`` (for ``doubt_s`` after a
-            ``WRITE`` that failed), ``quota``, ``server busy`` (the server answers few calls at once, and a call of the
-            agent might have to wait), ``no slot``; and predictions not made for want of ``budget``.
+            ``WRITE``, undeclared or private), ``failing`` (the last three calls of the tool failed, or the last two
+            with these arguments), ``quick`` (the tool answers within ``min_latency_s``), ``write under way``,
+            ``write in doubt`` (for ``doubt_s`` after a ``WRITE`` that failed), ``quota``, ``server busy`` (the server
+            answers few calls at once, and a call of the agent might have to wait), ``no slot``. Under ``budget``:
+            predictions that the budget did not allow.
     """
 
     calls: int = 0

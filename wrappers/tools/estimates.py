@@ -1,4 +1,4 @@
-"""``ToolEstimates``: what is found out about servers and agents, and outlives the proxy that has found it out."""
+"""``ToolEstimates``: what proxies measure about servers and agents; it outlives them."""
 
 import dataclasses
 import math
@@ -11,7 +11,7 @@ from spec_envs.wrappers.tools.thoughts import Thoughts
 
 @dataclasses.dataclass
 class ToolEstimates:
-    """What proxies find out about servers and agents, for later proxies: how many calls a server answers at once.
+    """What proxies measure about servers and agents, for later proxies: how many calls a server answers at once.
 
     Args:
         at_first: How many calls a server gets at once until it has answered some beside others as quickly as alone
@@ -47,7 +47,7 @@ class ToolEstimates:
         """Take over what ``as_dict`` has returned.
 
         Raises:
-            KeyError, TypeError, ValueError, AttributeError: It is something else.
+            KeyError, TypeError, ValueError, AttributeError: The values are not those of ``as_dict``.
         """
         servers = {str(name): each for name, each in held["servers"].items()}
         for each in servers.values():
@@ -60,7 +60,7 @@ class ToolEstimates:
         self.thoughts = Thoughts(thoughts)
 
     def join(self, others: "ToolEstimates") -> None:
-        """Take over what ``others`` have found out about servers of which that is not known here yet."""
+        """Take over what ``others`` know about servers that are not known here yet."""
         for name, each in others.servers.items():
             if each.is_known and not self.of(name).is_known:
                 self.of(name).restore(each.as_dict())

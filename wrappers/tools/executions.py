@@ -6,9 +6,9 @@ and which results a ``WRITE`` makes stale. It is also the only owner of who wait
 waiter; ``take_result``, ``obtain_again`` and ``leave`` remove it.
 
 A result is *stale* for an agent that calls at a time ``t`` if the execution began before the end of a ``WRITE`` on the
-same things, and the ``WRITE`` began before ``t``. So the beginning of a ``WRITE`` forgets all results that it touches,
-and no result whose execution begins before the end of the ``WRITE`` is kept. A ``WRITE`` that raised, reported an error
-or was abandoned may take effect later; so it counts as in flight for ``doubt_s`` more.
+same things, and the ``WRITE`` began before ``t``. So when a ``WRITE`` begins, all results that it touches are
+forgotten. No result is kept whose execution begins before the end of the ``WRITE``. A ``WRITE`` that raised, reported
+an error or was abandoned may take effect later; so it counts as in flight for ``doubt_s`` more.
 """
 
 import collections
@@ -53,7 +53,7 @@ class Executions:
     # -- calls of agents -----------------------------------------------------------------------------------------
 
     def obtain(self, run: Hashable, agent_call: AgentCall, now: float, *, fresh: bool = False) -> None:
-        """Set ``agent_call.execution``: one that is there, whose waiter it becomes, or a new one that the agent runs.
+        """Set ``agent_call.execution``: one that is there, for which the call waits, or a new one that the agent runs.
 
         With ``fresh`` it is always a new one, whose result nobody else gets: it depends on more than the call.
         """

@@ -64,6 +64,6 @@ class Load:
             own_place += not call.is_ahead
 
     def doubt(self) -> None:
-        """It is not known any more what is in flight beside the calls."""
+        """From now on it is unknown what is in flight beside the calls."""
         for call in self.calls.values():
             call.is_sure = False

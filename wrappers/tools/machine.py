@@ -263,7 +263,7 @@ class Machine:
             yield Start(node.execution)
 
     def _busy(self, call: ToolCall, now: float) -> str | None:
-        """Why ``call`` would delay a call of an agent, if it would: the server answers few calls at once."""
+        """Why ``call`` might delay a call of an agent: its server answers few calls at once. ``None``: it would not."""
         thinking = (run.quiet_since for run in self._runs.values() if not run.turn)
         since = [now if begun is None else begun for begun in thinking]
         again_at = self.executions.ask_again_at(call, since, now)

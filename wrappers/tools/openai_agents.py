@@ -37,8 +37,8 @@ def speculative_tool(tools: SpeculativeTools, tool: FunctionTool) -> FunctionToo
 
     A tool that is called ahead of time gets a ``ToolContext`` with the ``context`` that ``tools.run`` was given. Tools
     with guardrails, an approval or a rule of when they are enabled are never called ahead of time, whatever is
-    declared, because these decide about the calls. The SDK tells a tool's exception to the model as without the proxy,
-    and the exception is not kept for other calls.
+    declared: guardrails, approvals and rules decide about each call. The SDK tells a tool's exception to the model as
+    it does without the proxy, and the exception is not kept for other calls.
     """
     with needed("speculative_tool", "openai-agents"):
         from agents.tool import (

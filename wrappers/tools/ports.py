@@ -26,9 +26,9 @@ class Port:
             that do more than answer the call.
         source: Where the tool comes from: a client, a server or a function. Two sources may not have tools of the same
             name.
-        takes_context: Whether ``execute`` uses its ``context``. If so, the user is told when calls fail ahead of time
-            alone, and ``tools.run`` was given no context.
-        server: The name of the server, by which the tool's name begins; "" for none. ``None``: what stands before the
+        takes_context: Whether ``execute`` uses its ``context``. If so, a warning tells of calls that fail only ahead of
+            time, where ``tools.run`` was given no context.
+        server: The name of the server, with which the tool's name begins; "" for none. ``None``: the text before the
             last colon of the tool's name. The names of servers and of their tools may hold colons themselves.
     """
 
@@ -49,7 +49,7 @@ class Port:
 
 
 async def outcome(value: Any) -> Any:
-    """``value``, awaited if it can be: a tool that turns out to be plain has been carried out, and gets no error."""
+    """Return ``value``, or its result where it can be awaited: a lambda may have returned either."""
     return await value if inspect.isawaitable(value) else value
 
 
@@ -57,7 +57,8 @@ def port_of(tool: str, port: Port | Callable[..., Awaitable[Any]]) -> Port:
     """``port``, or a port that calls the coroutine function ``port`` with the arguments by name.
 
     Raises:
-        InvalidConfiguration: ``tool`` is no name, or ``port`` is neither. What a lambda returns is not known before.
+        InvalidConfiguration: ``tool`` is no name, or ``port`` is neither a ``Port`` nor a coroutine function. (A lambda
+            is taken, since what it returns is not known before.)
     """
     if not isinstance(tool, str) or not tool:
         raise InvalidConfiguration(f"a tool is named by a text, not by {tool!r:.80}")

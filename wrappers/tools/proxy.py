@@ -86,11 +86,11 @@ class ToolRun(NotPicklable):
 class SpeculativeTools(NotPicklable):
     """Executes an agent's next tool calls while its model thinks, so that results are ready when the agent calls.
 
-    This is for agents whose loop belongs to another package: only their tool calls are seen.
+    This is for agents whose loop belongs to another package, so that only their tool calls can be seen.
     ``spec_envs.wrappers.tools.mcp``, ``.openai_agents`` and ``.langgraph`` put the proxy in front of the tools of these
     packages; ``add`` and ``call`` are for loops of your own. The agent gets what it would have got without the proxy:
-    results of calls that it executes itself, or results of equal calls executed lately, with no ``WRITE`` in between
-    that touches them.
+    the result of its own call, or the result of an equal call executed lately, if no ``WRITE`` that touches it came in
+    between.
 
     A proxy belongs to the event loop in which it is first used. Any number of agent runs may share it. The guesser
     learns from all of them; each run has results of its own, unless a rule says otherwise.
@@ -104,9 +104,10 @@ class SpeculativeTools(NotPicklable):
             guesser is up to you. A guesser that prompts a remote model shows that model the whole conversation,
             including the arguments of private tools.
         limits: What speculation may use.
-        estimates: What earlier proxies have found out about the servers, which this one adds to; default: nothing.
+        estimates: What earlier proxies have measured about servers and agents; this proxy adds to it. Default: nothing
+            is known.
         otel: Send agent runs, executions, and what agents got to OpenTelemetry, as ``spec_envs.wrappers.telemetry``
-            says: ``True`` to the program's tracer provider, or give another provider. Needs the extra ``otel``.
+            says: ``True``: through the program's tracer provider; or another provider. Needs the extra ``otel``.
 
     Raises:
         InvalidConfiguration: A rule is neither an ``Effect`` nor a ``ToolRule``, the guesser has no ``guess``, or the
@@ -204,7 +205,7 @@ class SpeculativeTools(NotPicklable):
         return self._rules[tool]
 
     def doubt(self, tool: str, *, touches_all: bool) -> None:
-        """Have calls of ``tool``, a ``WRITE``, make all results stale, in place of what is declared; or no more."""
+        """Set whether calls of ``tool``, a ``WRITE``, make all results stale, whatever is declared of the tool."""
         self._rules.doubt(tool, touches_all=touches_all)
 
     async def call(

@@ -16,12 +16,12 @@ class ToolRule:
 
     Args:
         effect: ``READ``: may be called ahead of time, and equal calls may share a result. ``SAMPLE``: may be called
-            ahead of time, and each result is used once (also right for what changes by itself: a clock, a queue).
+            ahead of time, and each result is used once (also for answers that change by themselves: a clock, a queue).
             ``WRITE``: only when the agent itself calls it.
         touches: The names of the parts of the outside world that the tool reads or changes: a set of texts, or one
-            text; kept as a ``frozenset``. What a tool reads is itself a part, named as the tool is. A ``WRITE`` makes
-            the earlier results of all tools that read one of its parts stale. Empty: nothing. ``None``: unknown; for a
-            ``WRITE`` all that the tools of its server read, for any other tool its own part.
+            text; kept as a ``frozenset``. The data that a tool reads are a part with the name of the tool. A ``WRITE``
+            makes stale the earlier results of all tools that read one of its parts. Empty: nothing. ``None``: unknown;
+            for a ``WRITE`` everything that the tools of its server read, for any other tool the part with its name.
         metered: The tool's quota. The tool is called ahead of time only while the quota leaves room for as many calls
             as agents lately made themselves, and one more.
         private: Whether the arguments must not be sent before the agent itself calls the tool, so never ahead of time.
@@ -30,7 +30,7 @@ class ToolRule:
             ``ToolLimits.ttl_s``.
 
     Raises:
-        InvalidConfiguration: Two of these contradict each other, or one is of another type.
+        InvalidConfiguration: Two of the arguments contradict each other, or one has a wrong type.
     """
 
     effect: Effect = Effect.WRITE
@@ -95,13 +95,13 @@ class ToolRules:
         self._unsure: set[str] = set()
 
     def place(self, tool: str, server: str | None) -> None:
-        """``tool`` is of ``server``, by whose name it begins; see ``Port`` for "" and ``None``."""
+        """``tool`` is of ``server``, with whose name it begins; see ``Port`` for "" and ``None``."""
         self._placed.add(tool)
         if server is not None:
             self._servers[tool] = server
 
     def misspelt(self) -> Iterator[str]:
-        """The names in the rules that look like slips, a sentence each: no tool has the name, but nearly."""
+        """Names in the rules that are probably misspelt, a sentence each: no tool has the name, one nearly has it."""
         known = self._with_own_names(self._placed)
         undeclared = sorted(self._with_own_names(tool for tool in self._placed if not self.is_known(tool)))
         read = {part for rule in self._declared.values() if rule.may_run_ahead for part in rule.touches or ()} | known
@@ -136,7 +136,7 @@ class ToolRules:
         self._hinted[tool] = rule or _UNDECLARED
 
     def doubt(self, write: str, *, touches_all: bool) -> None:
-        """Whether the tool ``write`` touches everything, of whatever server, in place of what is declared of it."""
+        """Set whether the tool ``write`` touches everything, of all servers, whatever is declared of it."""
         (self._unsure.add if touches_all else self._unsure.discard)(write)
 
     def is_known(self, tool: str) -> bool:

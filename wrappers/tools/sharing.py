@@ -1,10 +1,10 @@
 """How a server shares its time among calls: how many it answers at once, and what a call takes without the others.
 
 A server need not say that it answers one call at a time. Every ``Discipline`` says what share of its time a server
-gives to each of the calls that are in flight *beside* one another, and so what it took for a call. The queueing
-discipline by which it took about as long for all calls of a tool, for those that were *alone*, too, is that of the
-server. One call that had to wait can be enough: that it took twice as long may be chance, but hardly that it took as
-long as usual from the end of the call before it.
+gives to each of the calls that are in flight *beside* one another. From this follows how long the server itself has
+worked on a call. The right queueing discipline is the one by which this time is about the same for all calls of a tool,
+also for those that were *alone*. One call that had to wait can be enough. It may be chance that this call took twice as
+long; it is hardly chance that it took as long as usual, counted from the end of the call before it.
 
 Pure: no clock; times are given in seconds.
 """
@@ -65,11 +65,11 @@ class Sharing:
 
     @property
     def is_known(self) -> bool:
-        """Whether it has been found out whether the server answers one call at once, or more."""
+        """Whether it is known whether the server answers one call at once, or more."""
         return max(self._against) >= _MARGIN
 
     def usual_s(self, tool: str, unknown: float) -> float:
-        """What a call of ``tool`` takes alone, at the most as a rule; ``unknown`` if that is not known."""
+        """How long a call of ``tool`` usually takes alone, at the most; ``unknown`` if this is not known."""
         known = self._taken.get(tool)
         if known is None:
             return unknown
@@ -121,7 +121,7 @@ class Sharing:
         """Take over the state that ``as_dict`` has returned.
 
         Raises:
-            KeyError, TypeError, ValueError, AttributeError: It is something else.
+            KeyError, TypeError, ValueError, AttributeError: The values are not those of ``as_dict``.
         """
         taken = {str(tool): [_numbers(each) for each in known] for tool, known in held["taken"].items()}
         against = _numbers(held["against"])

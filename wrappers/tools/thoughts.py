@@ -1,7 +1,7 @@
 """How long agents think between two calls: when the next call may come.
 
 A server that answers one call at a time makes the agent's own call wait for a call ahead of time. So such a server gets
-calls ahead of time only where they have ended, as far as is known, before the agent has thought.
+only those calls ahead of time that are expected to end before the agent has finished thinking.
 
 Pure: no clock; times are given in seconds.
 """
@@ -34,8 +34,8 @@ class Thoughts:
     def ask_again_at(self, since: Sequence[float], now: float, seconds: float) -> float | None:
         """``None`` if a call of so many ``seconds`` ends before an agent calls; or else when to ask again.
 
-        An agent that has thought for some time calls no earlier than after the shortest thought on record that was
-        longer. Where it has thought for twice as long as ever, it calls no earlier than after as long again.
+        An agent that has thought for some time is taken to call no earlier than after the shortest remembered thought
+        that was longer. An agent that has thought for twice as long as ever before is taken to think for as long again.
 
         Args:
             since: When each agent that thinks has begun to.

@@ -41,7 +41,7 @@ class Processes(Crew):
         except BrokenProcessPool as error:
             seeds = ", ".join(map(str, sorted([seed, *(each for _, each in self._under_way.values())])))
             raise EpisodeFailed(
-                seed, f"a process died, which was killed or ran out of memory; it played one of the seeds {seeds}"
+                seed, f"a process died (killed, or out of memory) while it played one of the seeds {seeds}"
             ) from error
 
 

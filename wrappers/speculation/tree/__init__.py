@@ -69,6 +69,9 @@ class SpeculationTree:
         greatest_usage: What a call uses at most, where its handler declares that; ``None``: unknown.
         watches_crowds: Whether a handler gets fewer calls at once where that makes its calls slower.
         quotas: The calls of an earlier tree, which count against the limits of handlers; ``None``: there were none.
+
+    Attributes:
+        root: Where the real episode stands; ``None`` while there is none.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class SpeculationTree:
         greatest_usage: GreatestUsage = lambda call: None,
         watches_crowds: bool = False,
     ) -> None:
+        self.root: Node | None = None
         self._limits = limits
         self._guessable = guessable
         self._prefetching = prefetching
@@ -196,21 +200,23 @@ class SpeculationTree:
         if root.call is None:
             raise ValueError("the root waits for nothing: the episode has ended")
         self._demanded = False
-        key = key_or_itself(response)
         run = root.run if root.answered else None
-        if run is not None and run.response is not response and run.key != key:
+        key = run.key if run is not None and run.response is response else key_or_itself(response)
+        if run is not None and run.key != key:
             run = None
         shared = run is not None and self._runs.commit(run)
         predicted = self._predicting.was_predicted(root)
         change = self._branches.commit(response, key)
-        child = self._root()
+        child = self._branches.root
+        assert child is not None
         claims, rank = self._claims.learn(root, child.key)
         self._dial.committed(None if shared else run, child)
         commands = self._leave(root)
         commands.append(Committed(root, child, response, run, shared, predicted, claims, rank))
         commands += self._take(change)
         self._queue.reconsider()
-        self._queue.forget(child)  # it is started by ``demand`` alone
+        if child.run is None:
+            self._queue.forget(child)  # it is started by ``demand`` alone
         return commands + self._foresee(child) + self._settle(now)
 
     def tick(self, now: float) -> list[Command]:
@@ -233,11 +239,6 @@ class SpeculationTree:
     # -- what the driver may read --------------------------------------------------------------------------------
 
     @property
-    def root(self) -> Node | None:
-        """Where the real episode stands; ``None`` while there is none."""
-        return self._branches.root
-
-    @property
     def num_nodes(self) -> int:
         """Nodes alive."""
         return self._branches.num_nodes
@@ -257,19 +258,25 @@ class SpeculationTree:
         return self._places.counts_begins(handler)
 
     def wake_at(self, now: float) -> float | None:
-        """When to send ``tick``: a rate limit lets the authoritative call start, or a slot is no longer held."""
+        """When to send ``tick``: a rate limit lets the authoritative call start, or a slot is no longer held.
+
+        ``None``: that waits for another event.
+        """
         root = self.root
         if root is None or not self._demanded or root.call is None:
             return None
-        if _is_under_way(root):
-            return self._held_until
-        return self._places.authoritative_from(root.call.handler, now)
+        if root.run is not None and _is_under_way(root.run):
+            wake_at: float | None = self._held_until
+        else:
+            wake_at = self._places.authoritative_from(root.call.handler, now)
+        return None if wake_at == math.inf else wake_at
 
     # -- what becomes of nodes -----------------------------------------------------------------------------------
 
     def _take(self, change: Change) -> list[Command]:
         """Tell all parts which nodes are new, changed or gone."""
         commands: list[Command] = []
+        self.root = self._branches.root
         for node in change.gone:
             commands += self._leave(node)
             commands.append(Discarded(node))
@@ -287,18 +294,18 @@ class SpeculationTree:
 
     def _offer(self, node: Node, call: Call) -> None:
         """Put ``node`` in the queue, if its call may be made ahead of time."""
-        if node.run is None and node is not self._branches.root and self._is_startable(call):
+        if node.run is None and node is not self.root and self._is_startable(call):
             self._queue.add(node)
 
     def _foresee(self, node: Node) -> list[Command]:
         """Have ``node`` predicted, once its own call is under way, or if the tree may not make that call (yet)."""
-        call = node.call
-        if call is None or node.answered or self._predicting.was_predicted(node):
+        call, run = node.call, node.run
+        if call is None or (run is not None and run.state is RunState.DONE) or self._predicting.decided.get(node):
             return []
         if node.side_branch is not None:
             if call.effect is Effect.WRITE:  # where the side branch waits for an action; its reads are not predicted
                 self._predicting.add(node)
-        elif node is self._branches.root or node.run is not None or not self._is_startable(call):
+        elif node is self.root or run is not None or not self._is_startable(call):
             if call.handler in self._guessable:
                 self._predicting.add(node)
             if call.handler in self._prefetching:
@@ -315,10 +322,12 @@ class SpeculationTree:
 
     def _leave(self, node: Node) -> list[Command]:
         """``node`` is no longer part of the tree; a call that nobody else waits for ends, unless it can be shared."""
-        self._queue.forget(node)
         self._claims.forget(node)
         commands = self._predicting.forget(node)
-        return commands if node.run is None else commands + self._runs.let_go(node)
+        if node.run is not None:
+            return commands + self._runs.let_go(node)
+        self._queue.forget(node)
+        return commands
 
     def _make_again(self, node: Node) -> None:
         """Part ``node`` from its run, which was made ahead of time and has failed, so that the call is made again."""
@@ -329,37 +338,39 @@ class SpeculationTree:
 
     def _settle(self, now: float) -> list[Command]:
         """Start the calls and put the guessers to work that there is room for."""
-        root = self._branches.root
+        root = self.root
         if root is None:
             return []
         commands = self._serve(root, now) if self._demanded else []
-        commands += self._predicting.predict(root, now)
+        predicting, queue = self._predicting, self._queue
+        if predicting.waiting:
+            commands += predicting.predict(root, now)
+        self._held_until = math.inf
         has_begun = False
-        while (node := self._next(root, now)) is not None:
+        while queue.waiting and (node := self._next(root, now)) is not None:
             commands += self._begin(node, now, speculative=True)
             has_begun = True
-        if self._queue.has_waiting:
+        if queue.waiting:
             commands += self._runs.give_way()
-        return commands + self._predicting.predict(root, now) if has_begun else commands
+        return commands + predicting.predict(root, now) if has_begun and predicting.waiting else commands
 
     def _serve(self, root: Node, now: float) -> list[Command]:
         """See to it that the authoritative call is under way."""
+        run = root.run
         if root.call is None:
             return []
-        if _is_under_way(root):
-            assert root.run is not None
-            return self._runs.promote(root, now) if root.run.speculative else []
+        if run is not None and _is_under_way(run):
+            return self._runs.promote(root, now) if run.speculative else []
         if self._places.authoritative_from(root.call.handler, now) is not None:
             return []
         commands = self._runs.invalidate(root.call) if root.call.effect is Effect.WRITE else []
-        if root.run is not None:
+        if run is not None:
             self._make_again(root)
         return commands + self._begin(root, now, speculative=False)
 
     def _next(self, root: Node, now: float) -> Node | None:
         """The best node that may start now; ``None`` where there is none, or no slot for it."""
-        self._held_until = math.inf
-        while self._queue.has_waiting and (free := self._places.num_free) > 0:
+        while self._queue.waiting and (free := self._places.num_free) > 0:
             best = self._queue.best(lambda handler: self._places.has_room(handler, now))
             if best is None:
                 return None
@@ -367,10 +378,10 @@ class SpeculationTree:
             held, self._held_until = self._predicting.held(rank, now)
             if held >= free:
                 return None
+            self._held_until = math.inf
             if self._may_start(node, root):
                 return node
             self._queue.postpone(node)
-            self._held_until = math.inf
         return None
 
     def _may_start(self, node: Node, root: Node) -> bool:
@@ -392,34 +403,31 @@ class SpeculationTree:
         self._dial.began(run)
         self._branches.attach(node, run)
         self._queue.forget(node)
-        if node.answered:
+        if run.state is RunState.DONE:
             commands += self._answered(node)
         return commands + self._foresee(node)
 
     def _root(self) -> Node:
-        root = self._branches.root
-        if root is None:
+        if self.root is None:
             raise ValueError("there is no episode; call rebase first")
-        return root
+        return self.root
 
 
-def _is_under_way(node: Node) -> bool:
-    """Whether the node has its response, or a call that will bring it."""
-    run = node.run
-    if run is None:
-        return False
+def _is_under_way(run: Run) -> bool:
+    """Whether ``run`` has the response of its node, or will bring it."""
     # A speculative call that failed is made again once it is the authoritative one.
     return run.state in (RunState.RUNNING, RunState.DONE) or (run.state is RunState.FAILED and not run.early)
 
 
 def _waits_for_write(node: Node) -> bool:
     """Whether a ``WRITE`` before ``node`` is not done yet, and the call of ``node`` would see its effect."""
-    call = node.call
+    call, ancestor = node.call, node.parent
     assert call is not None
-    for ancestor in node.ancestors():
+    while ancestor is not None:
         write = ancestor.call if ancestor.side_branch is None else None
         if write is not None and write.effect is Effect.WRITE and not ancestor.answered:
             is_declared = call.touches is not None and write.touches is not None
             if call.conflicts(write) and (is_declared or call.effect is Effect.READ):
                 return True
+        ancestor = ancestor.parent
     return False

@@ -33,6 +33,9 @@ class Change:
     gone: list[Node] = dataclasses.field(default_factory=list)  # nodes that were discarded, parents first
 
 
+_NO_CHANGE = Change()
+
+
 class Branches:
     """The root and all that follows from it; the only writer of ``Node``.
 
@@ -57,7 +60,10 @@ class Branches:
 
     def _changes(self) -> Change:
         """What has changed since this was last called."""
-        change, self._change = self._change, Change()
+        change = self._change
+        if not (change.gone or change.grown or change.changed):
+            return _NO_CHANGE
+        self._change = Change()
         return change
 
     # -- the root and its runs -----------------------------------------------------------------------------------
@@ -74,13 +80,18 @@ class Branches:
         """Move the root on to its child with ``response``; the old root is no longer alive, but not discarded."""
         root = self.root
         assert root is not None
-        child = self._settle_on(root, response, key)
+        child = root.children.get(key)
+        if child is not None and len(root.children) == 1 and root.answered:  # ``answer`` has settled on it
+            root.hit = root.hit or key in (root.guessed or ())
+        else:
+            child = self._settle_on(root, response, key)
         root.children = {}
         root.alive = False
         self.num_nodes -= 1
         child.parent = None
         self.root = child
-        self._expand_again()
+        if self._unexpanded:
+            self._expand_again()
         return self._changes()
 
     def attach(self, node: Node, run: Run | None) -> None:
@@ -169,7 +180,8 @@ class Branches:
         assert node.run is not None
         if node.call is None:
             return
-        self._drop_aside(node)
+        if node.aside is not None:
+            self._drop_aside(node)
         if node is not self.root and not node.children and self.num_nodes >= self._max_nodes:
             self._unexpanded.append(node)
         else:
@@ -196,7 +208,8 @@ class Branches:
         for other in tuple(node.children.values()):
             if other is not child:
                 self._discard(other)
-        self._drop_aside(node)
+        if node.aside is not None:
+            self._drop_aside(node)
         if child is None:
             child = self._grow(node, key, response, 1.0, process)
         elif child.probability < 1.0:

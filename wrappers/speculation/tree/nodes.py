@@ -52,6 +52,8 @@ class RunState(enum.Enum):
     FAILED = "failed"
     STOPPED = "stopped"  # was cancelled, and has returned
 
+    __hash__ = object.__hash__  # Enum's own hashes the name anew each time
+
 
 @dataclasses.dataclass(slots=True, eq=False, repr=False)
 class Run:
@@ -77,7 +79,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self.early = self.speculative
-        self.prefetch = any(node.side_branch is not None for node in self.nodes)
+        self.prefetch = bool(self.nodes) and self.nodes[0].side_branch is not None
 
     def __repr__(self) -> str:
         return f"<Run {self.id} of {self.call.handler!r}, {self.state.value}>"

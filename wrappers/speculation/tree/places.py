@@ -5,7 +5,7 @@ Places also keeps how long the calls of each handler take and what they cost, si
 Pure, like the tree that owns it: time only enters as a number.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 
 from spec_envs.calls import Call
 from spec_envs.usage import NOTHING, Usage
@@ -23,6 +23,7 @@ class Places:
     Attributes:
         calls: What the calls of each handler take and cost, once one has been answered.
         num_speculative: Speculative calls in flight, including those that were cancelled and have not returned.
+        has_budget: Says of a call whether the budgets hold its usage.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Places:
         for quota in self._quotas.values():
             quota.end_all_but(inflight)
         self._budget = Budget(limits, self.calls, wasted, greatest_usage)
+        self.has_budget: Callable[[Call], bool] = self._budget.holds
         self._crowding = crowding
         self._alone_until: dict[str, float] = {}
         self._made_again: set[str] = set()  # handlers whose authoritative call is made a second time
@@ -93,10 +95,6 @@ class Places:
     def _usual_s(self, handler: str) -> float:
         estimate = self.calls.get(handler)
         return 1.0 if estimate is None else estimate.seconds.mean(1.0)
-
-    def has_budget(self, call: Call) -> bool:
-        """Whether the budgets hold the usage of ``call``."""
-        return self._budget.holds(call)
 
     # -- what happens to calls -----------------------------------------------------------------------------------
 

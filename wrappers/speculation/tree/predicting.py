@@ -60,6 +60,8 @@ class Predicting:
     Attributes:
         num_not_predicted: Responses that were not predicted because the guess was expected to come after them, or to
             cost more than the time that it could save is worth.
+        waiting: The nodes that wait for a guesser.
+        decided: Of the nodes that do not wait any more, whether a guesser was put to work.
     """
 
     def __init__(self, limits: Limits, estimates: Estimates, dial: Dial, frugal: Container[str] = ()) -> None:
@@ -70,8 +72,8 @@ class Predicting:
         self._guessers = estimates.guessers
         self._dial = dial
         self._frugal = frugal
-        self._waiting: dict[Node, None] = {}
-        self._decided: dict[Node, bool] = {}  # whether a guesser was put to work
+        self.waiting: dict[Node, None] = {}
+        self.decided: dict[Node, bool] = {}
         self._at_work: dict[Node, _Prediction] = {}
         self._num_left_out: dict[str, int] = collections.Counter()
 
@@ -83,24 +85,25 @@ class Predicting:
 
     def was_predicted(self, node: Node) -> bool:
         """Whether a guesser is or was at work on ``node``."""
-        return self._decided.get(node, False)
+        return self.decided.get(node, False)
 
     def add(self, node: Node) -> None:
         """Have ``node`` predicted when there is a slot for a guesser. Each node is predicted once at most."""
-        if node not in self._decided:
-            self._waiting[node] = None
+        if node not in self.decided:
+            self.waiting[node] = None
 
     def predict(self, root: Node, now: float) -> list[Command]:
         """Put guessers to work on as many nodes as there are slots for, the most probable first."""
         commands: list[Command] = []
-        if not self._waiting or len(self._at_work) >= self._num_slots:
+        if len(self._at_work) >= self._num_slots:
             return commands
-        for node in sorted(self._waiting, key=lambda node: -node.score):
+        waiting = tuple(self.waiting)
+        for node in sorted(waiting, key=lambda node: -node.score) if len(waiting) > 1 else waiting:
             if len(self._at_work) >= self._num_slots:
                 break
             if not self._may_predict(node, root):
                 continue
-            del self._waiting[node]
+            del self.waiting[node]
             if (prediction := self._decide(node, root, now)) is not None:
                 self._at_work[node] = prediction
                 commands.append(Predict(node, prediction.may_spend))
@@ -123,10 +126,10 @@ class Predicting:
             if self._num_left_out[handler] % _PROBE_EVERY or not may_probe:
                 may_spend = False
                 if not (in_time and may_probe and handler in self._frugal):
-                    self._decided[node] = False
+                    self.decided[node] = False
                     self.num_not_predicted += 1
                     return None
-        self._decided[node] = True
+        self.decided[node] = True
         return _Prediction(handler, now, probe and may_spend, may_spend)
 
     def _is_in_time(self, node: Node, handler: str) -> bool:
@@ -180,7 +183,7 @@ class Predicting:
 
     def stop(self, node: Node) -> list[Command]:
         """Guesses for ``node`` are of no use any more: it is answered, or has no call."""
-        self._waiting.pop(node, None)
+        self.waiting.pop(node, None)
         prediction = self._at_work.get(node)
         if prediction is None or prediction.stopped:
             return []
@@ -189,7 +192,7 @@ class Predicting:
 
     def forget(self, node: Node) -> list[Command]:
         """``node`` is no longer part of the tree."""
-        self._decided.pop(node, None)
+        self.decided.pop(node, None)
         return self.stop(node)
 
     # -- slots for calls -----------------------------------------------------------------------------------------

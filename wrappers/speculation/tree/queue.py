@@ -19,32 +19,38 @@ _Entry = tuple[float, int, Node]
 
 
 class Queue:
-    """The nodes whose calls could be started, and the nodes that were put aside for now."""
+    """The nodes whose calls could be started, and the nodes that were put aside for now.
+
+    Attributes:
+        waiting: The nodes that wait for a slot, each with its turn.
+    """
 
     def __init__(self) -> None:
         self._heaps: dict[str, list[_Entry]] = {}  # by handler
-        self._turns: dict[Node, int] = {}  # the one entry of a node that counts
+        self.waiting: dict[Node, int] = {}  # the one entry of a node that counts
         self._postponed: dict[Node, None] = {}
         self._counter = itertools.count()
 
     def add(self, node: Node) -> None:
         """Consider ``node`` for a start, at its present rank."""
         assert node.call is not None
-        turn = self._turns[node] = next(self._counter)
+        turn = self.waiting[node] = next(self._counter)
         heapq.heappush(self._heaps.setdefault(node.call.handler, []), (-rank(node), turn, node))
 
     def forget(self, node: Node) -> None:
         """Remove ``node``: its call has started, it has no call any more, or it is gone."""
-        self._turns.pop(node, None)
+        self.waiting.pop(node, None)
         self._postponed.pop(node, None)
 
     def postpone(self, node: Node) -> None:
         """Put ``node`` aside until ``reconsider``: it may not start now, and no free slot would change that."""
-        self._turns.pop(node, None)
+        self.waiting.pop(node, None)
         self._postponed[node] = None
 
     def reconsider(self) -> None:
         """Consider all nodes again that were put aside: the root has moved, or a ``WRITE`` is done."""
+        if not self._postponed:
+            return
         postponed, self._postponed = self._postponed, {}
         for node in postponed:
             self.add(node)
@@ -53,16 +59,11 @@ class Queue:
         """The node of the greatest rank whose handler ``has_room``, and that rank; it stays in the queue."""
         best: _Entry | None = None
         for handler, heap in self._heaps.items():
-            while heap and self._turns.get(heap[0][2]) != heap[0][1]:
+            while heap and self.waiting.get(heap[0][2]) != heap[0][1]:
                 heapq.heappop(heap)
             if heap and (best is None or heap[0] < best) and has_room(handler):
                 best = heap[0]
         return None if best is None else (best[2], -best[0])
-
-    @property
-    def has_waiting(self) -> bool:
-        """Whether a node waits for a slot."""
-        return bool(self._turns)
 
 
 def rank(node: Node, *, probability: float = 1.0, behind: int = 0) -> float:

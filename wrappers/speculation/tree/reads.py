@@ -7,7 +7,7 @@ execution that no node waits for is an *orphan*: it goes on while nobody needs i
 import collections
 from collections.abc import Hashable
 
-from spec_envs.calls import Call, Effect
+from spec_envs.calls import Call
 from spec_envs.wrappers.speculation.tree.nodes import Run, RunState
 
 
@@ -27,9 +27,7 @@ class SharedReads:
         self._orphans: dict[Run, None] = {}
 
     def find(self, call: Call, now: float) -> Run | None:
-        """A run whose response ``call`` may have too."""
-        if call.effect is not Effect.READ:
-            return None
+        """A run whose response the ``READ`` ``call`` may have too."""
         run = self._runs.get(call.key)
         if run is None or run.state is RunState.RUNNING:
             return run
@@ -39,9 +37,8 @@ class SharedReads:
         return None
 
     def add(self, run: Run) -> None:
-        """Offer ``run``, which begins, for sharing, if it is a ``READ``."""
-        if run.call.effect is Effect.READ:
-            self._runs[run.call.key] = run
+        """Offer ``run``, which makes a ``READ`` and begins, for sharing."""
+        self._runs[run.call.key] = run
 
     def ended(self, run: Run) -> None:
         """``run`` has ended. Results are kept, the oldest beyond ``max_reads`` are forgotten; failures are not."""
@@ -87,7 +84,7 @@ class SharedReads:
             self._drop(run)
 
     def _has(self, run: Run) -> bool:
-        return run.call.effect is Effect.READ and self._runs.get(run.call.key) is run
+        return self._runs.get(run.call.key) is run
 
     def _drop(self, run: Run) -> None:
         del self._runs[run.call.key]

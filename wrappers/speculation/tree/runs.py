@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Iterable
 from typing import Any
 
-from spec_envs.calls import Call
+from spec_envs.calls import Call, Effect
 from spec_envs.usage import Usage
 from spec_envs.values import key_or_itself
 from spec_envs.wrappers.speculation.tree.commands import Cancel, Command, Start
@@ -46,14 +46,16 @@ class Runs:
     def begin(self, node: Node, now: float, *, speculative: bool) -> tuple[Run, list[Command]]:
         """The run that makes the call of ``node``: a new one, or an equal ``READ`` in flight or done."""
         assert node.call is not None and node.process is not None
-        shared = self._reads.find(node.call, now)
+        shared = self._reads.find(node.call, now) if node.call.effect is Effect.READ else None
         if shared is not None:
             shared.nodes.append(node)
             self._reads.is_awaited(shared)
             if not speculative:
                 self._make_authoritative(shared)
             return shared, []
-        ahead = not all(ancestor.answered for ancestor in node.ancestors())
+        ahead, ancestor = False, node.parent
+        while ancestor is not None and not ahead:
+            ahead, ancestor = not ancestor.answered, ancestor.parent
         run = Run(next(self._ids), node.call, node.process, speculative, now, ahead=ahead, nodes=[node])
         return run, self._launch(run)
 
@@ -83,7 +85,7 @@ class Runs:
     def _launch(self, run: Run) -> list[Command]:
         self._places.begin(run)
         self._inflight[run] = None
-        if run.shadow_of is None:
+        if run.call.effect is Effect.READ and run.shadow_of is None:
             self._reads.add(run)
         return [Start(run)]
 
@@ -94,9 +96,9 @@ class Runs:
         run = node.run
         assert run is not None
         run.nodes.remove(node)
-        if run.nodes or self._reads.keeps(run) or node.alive:
+        if run.nodes or (run.call.effect is Effect.READ and self._reads.keeps(run)) or node.alive:
             return []
-        return self._cancel(run)
+        return self._cancel(run) if run.state is RunState.RUNNING else []
 
     def give_way(self) -> list[Command]:
         """Cancel the shared calls in flight that no node waits for: somebody needs their slots."""
@@ -153,4 +155,5 @@ class Runs:
         run.ended_at, run.usage = now, usage
         del self._inflight[run]
         self._places.end(run)
-        self._reads.ended(run)
+        if run.call.effect is Effect.READ:
+            self._reads.ended(run)

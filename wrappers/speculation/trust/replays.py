@@ -7,7 +7,7 @@ function of its state and its responses.
 import contextvars
 import dataclasses
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
 from spec_envs.actions import allowed_action, sampling_copy
@@ -16,7 +16,8 @@ from spec_envs.call_env import CallEnv, Script
 from spec_envs.calls import Call
 from spec_envs.errors import CallPending
 from spec_envs.forking import fork
-from spec_envs.values import key_or_itself
+from spec_envs.values import key_or_itself, same
+from spec_envs.wrappers.differences import first_difference
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Method, Transition, stepping
 from spec_envs.wrappers.speculation.trust import rehearsal
 from spec_envs.wrappers.speculation.trust.outside import Outside
@@ -61,22 +62,34 @@ class Outcome:
     Attributes:
         what: Says what it is, for messages.
         key: Two outcomes with equal keys are equal.
+        parts: The values that a step or a reset returned, by name.
     """
 
     what: str
     key: Hashable
+    parts: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, result: "Transition | Call | BaseException | None") -> "Outcome":
         """The outcome of ``result``: its end, the call that it asks for, its error, or unknown."""
         if isinstance(result, Transition):
             seen = (result.observation, result.reward, bool(result.terminated), bool(result.truncated))
-            return cls(f"returned {brief(result):.120}", ("end", key_or_itself(seen)))
+            parts = {"observation": result.observation, "reward": result.reward}
+            return cls(f"returned {brief(result):.120}", ("end", key_or_itself(seen)), parts)
         if isinstance(result, Call):
             return cls(f"asked for {quoted(result, 120)}", ("call", result))
         if result is None:
             return cls("raised an error", "error")
         return cls(f"raised {quoted(result, 120)}", "error")
+
+    def beside(self, other: "Outcome") -> tuple[str, str]:
+        """Say what this outcome and another one are; where both read alike, with the first part that differs."""
+        if self.what == other.what:
+            for name, part in self.parts.items():
+                if name in other.parts and not same(part, other.parts[name]):
+                    path, mine, theirs = first_difference(name, part, other.parts[name])
+                    return f"{self.what} ({path} {mine})", f"{other.what} ({path} {theirs})"
+        return self.what, other.what
 
 
 def change_by(env: AnyEnv, run: Callable[[], object]) -> str | None:

@@ -9,6 +9,7 @@ import pytest
 
 from spec_envs.testing import FakeEnv
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
+from spec_envs.wrappers.speculation.trace import TraceEvent
 from tests import virtual_time
 from tests.wrappers.loops import PERFECT, choose, make, play, slow_fake
 
@@ -30,6 +31,21 @@ def test_it_gives_way_where_the_loop_is_late(late: bool, monkeypatch: pytest.Mon
         play(env, env.act)
         ahead = [event for event in env.trace if event.kind == "start" and event.speculative]
         assert bool(ahead) != late
+
+
+def test_it_gives_way_at_once_where_the_loop_becomes_late_within_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    started_at = list[float]()
+    monkeypatch.setattr(AsyncioRuntime, "is_late", property(lambda runtime: bool(started_at)))
+
+    def listen(event: TraceEvent) -> None:
+        if event.kind == "start" and event.speculative:
+            started_at.append(event.time_s)
+
+    plain = play(FakeEnv(length=20), choose)
+    with make(slow_fake(length=20), guessers=PERFECT, runtime="asyncio", guard=True) as env:
+        env.trace.listen(listen)
+        assert play(env, env.act) == plain
+    assert len({*started_at}) == 1
 
 
 @pytest.mark.parametrize("busy_s", [0.0, 1.0])

@@ -203,6 +203,14 @@ class Entropy(Desk):
         return random.SystemRandom().getrandbits(60)
 
 
+class Clock(Desk):
+    """Returns a time: two of them read alike where they are shown with few digits."""
+
+    def step(self, action):
+        _, *rest = super().step(action)
+        return np.array([1e9 + random.SystemRandom().random(), self.t]), *rest
+
+
 class WriteBehind(Desk):
     """A handler changes the environment itself, which forks do not see."""
 
@@ -252,6 +260,7 @@ MISTAKES: dict[type[Desk], str] = {
     ForgetfulFork: "where a fork of it, with the same responses, returned .*leaves something out",
     PerThread: "its steps change PerThread.ticks",
     Entropy: "made twice in one state and with the same responses, a step returned .*, and then returned ",
+    Clock: r"a step returned .*\(observation\[0\] .*1000000000\.\d+.*\), and then returned .*\(observation\[0\] ",
     WriteBehind: "where a fork of it, with the same responses, returned .*a handler that changes it",
     FailsOnce: "its steps change FailsOnce.count",
 }
