@@ -7,6 +7,7 @@ from typing import Any
 from spec_envs import Call, CancelToken, Guess, Guesser
 from spec_envs.agents.calibration import Reliability, capped
 from spec_envs.agents.recent import Recent
+from spec_envs.attributes import attribute_of
 from spec_envs.closing import Closing
 from spec_envs.errors import CallCancelled, InvalidConfiguration
 from spec_envs.guesses import check_guesser
@@ -124,7 +125,7 @@ class UnionGuesser(Closing):
                 for reliability, offer in zip(reliabilities, all_offers, strict=False):  # of the members that predicted
                     _learn(reliability, offer, key)
         for index, guesser in enumerate(self.guessers):
-            observe = getattr(guesser, "observe", None)
+            observe = attribute_of(guesser, "observe")
             if observe is not None:
                 try:
                     observe(call, response)
@@ -134,7 +135,7 @@ class UnionGuesser(Closing):
     def close(self) -> None:
         """Close every member that has a ``close``. Idempotent if the members' ``close`` is."""
         for guesser in self.guessers:
-            close = getattr(guesser, "close", None)
+            close = attribute_of(guesser, "close")
             if close is not None:
                 close()
 

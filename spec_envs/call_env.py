@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Self, TypeVar, cast
 import gymnasium as gym
 import numpy as np
 
+from spec_envs.attributes import is_a
 from spec_envs.brief import brief
 from spec_envs.calls import Call
 from spec_envs.checks import integer_or_none
@@ -298,7 +299,7 @@ def draws_from_spaces(kind: type[CallEnv[Any, Any]]) -> bool:
         for base in kind.__mro__
         if base.__module__.partition(".")[0] not in ("spec_envs", "gymnasium", "builtins")
         for function in vars(base).values()
-        if isinstance(function, types.FunctionType)
+        if is_a(function, types.FunctionType)
         for name in function.__code__.co_names
     }
     return "sample" in names and not names.isdisjoint({"action_space", "observation_space"})

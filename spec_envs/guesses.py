@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Protocol
 
+from spec_envs.attributes import attribute_of
 from spec_envs.calls import Call
 from spec_envs.checks import as_number
 from spec_envs.errors import InvalidConfiguration
@@ -39,7 +40,7 @@ def check_guesser(name: str, guesser: object, method: str = "guess") -> None:
         raise InvalidConfiguration(f"{name} must be an object, not the class {guesser.__name__}: make one")
     given = {method: ("situation" if method == "prefetch" else "call", "number k"), "observe": ("call", "response")}
     for each, places in given.items():
-        function = getattr(guesser, each, None)
+        function = attribute_of(guesser, each)
         if not callable(function):
             if each == method:
                 hint = (

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 
+from spec_envs.attributes import attribute_of
 from spec_envs.calls import Effect, check_effect
 from spec_envs.errors import CallCancelled, InvalidConfiguration
 from spec_envs.parameters import known_parameters, parameters_of, why_not_filled
@@ -309,7 +310,7 @@ class _Adapted:
         self.unpriced = unpriced_model(function)
         self.greatest_usage = declared(origin, "greatest_usage")
         for name in ("effect", "max_inflight", "model_name"):
-            if (value := getattr(origin, name, None)) is not None:
+            if (value := attribute_of(origin, name)) is not None:
                 setattr(self, name, value)
 
     def __call__(self, query: Any, cancel: CancelToken | None = None) -> Any:
@@ -327,7 +328,7 @@ class _Adapted:
 
 def _predict_of(policy: Any) -> Callable[..., Any] | None:
     """Return the method of a model that returns an action and a state; ``None`` if ``policy`` is another callable."""
-    predict = policy if getattr(policy, "__name__", None) == "predict" else getattr(policy, "predict", None)
+    predict = policy if attribute_of(policy, "__name__") == "predict" else attribute_of(policy, "predict")
     if not callable(predict) or is_async(predict):
         return None
     returns_state = not parameters_of(predict).keys().isdisjoint({"state", "episode_start", "deterministic"})
@@ -370,7 +371,7 @@ def _guessed(
 
 def declared_effect(what: str, handler: object) -> Effect | None:
     """The ``effect`` of ``handler``, the argument ``what``, if it has one; or ``InvalidConfiguration``."""
-    effect = getattr(handler, "effect", None)
+    effect = attribute_of(handler, "effect")
     if effect is None:
         return None
     check_effect(f"effect of the {what} {getattr(handler, '__name__', type(handler).__name__)}", effect)
@@ -398,7 +399,7 @@ def greatest_usage(function: object, query: Any) -> Usage | None:
 
 def declared(function: object, name: str) -> Any:
     """The attribute ``name`` of ``function``, or of the object whose method it is."""
-    return getattr(function, name, None) or getattr(getattr(function, "__self__", None), name, None)
+    return attribute_of(function, name) or attribute_of(attribute_of(function, "__self__"), name)
 
 
 def is_async(function: Any) -> bool:
@@ -406,8 +407,15 @@ def is_async(function: Any) -> bool:
 
     Its ``is_async`` says so, if that is a bool; otherwise it is, or its ``__call__`` is, a coroutine function.
     """
-    declared = getattr(function, "is_async", None)
+    declared = attribute_of(function, "is_async")
     if isinstance(declared, bool):
         return declared
     call = getattr(type(function), "__call__", None)  # noqa: B004  (what it is, not whether)
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+    return _is_coroutine_function(function) or _is_coroutine_function(call)
+
+
+def _is_coroutine_function(function: Any) -> bool:
+    try:
+        return inspect.iscoroutinefunction(function)
+    except Exception:  # an object that raises when an attribute is read
+        return False

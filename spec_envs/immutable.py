@@ -90,7 +90,8 @@ ATOMS: frozenset[type] = frozenset(
     {type(None), type(...), type(NotImplemented), bool, int, float, complex, str, bytes, type, object, range, slice}
     | {FrozenDict, FrozenList}
     | {types.ModuleType, types.CodeType, re.Pattern, logging.Logger, property, decimal.Decimal, fractions.Fraction}
-    | {struct.Struct, np.busdaycalendar, typing.TypeVar, typing.NewType}
+    | {struct.Struct, np.busdaycalendar, typing.TypeVar, typing.NewType, types.GenericAlias, type(list[int] | None)}
+    | {type(typing.List[int]), type(typing.Optional[int])}  # noqa: UP006, UP045  (their types have no public name)
     | {types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType, uuid.UUID}
     | {datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone}
 )

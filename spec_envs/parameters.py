@@ -63,7 +63,7 @@ def known_parameters(function: Callable[..., Any]) -> dict[str, Parameter] | Non
         if is_bound:
             found.pop(next(iter(found), ""), None)
         return found
-    with contextlib.suppress(TypeError, ValueError):  # some builtins have no signature
+    with contextlib.suppress(Exception):  # some builtins have no signature, and some objects raise anything
         each = inspect.signature(function).parameters.values()
         return {
             one.name: Parameter(

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
+from spec_envs.attributes import attribute_of
 from spec_envs.brief import brief
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
@@ -282,6 +283,6 @@ def _new_runtime(options: Mapping[str, Any]) -> Runtime:
 
 
 def _fresh(policy: Policy) -> Policy:
-    fork = getattr(policy, "fork", None)
+    fork = attribute_of(policy, "fork")
     fresh: Policy = policy if fork is None else fork()
     return fresh

@@ -17,6 +17,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
+from spec_envs.attributes import attribute_of
 from spec_envs.calls import Effect
 from spec_envs.checks import integer, number, positive
 from spec_envs.errors import CallCancelled, HandlerFailed, InvalidConfiguration, RecordMissing
@@ -92,7 +93,7 @@ class DecoratedHandler:
         self.unpriced = unpriced_model(inner)
         self.greatest_usage: Callable[[Any], Usage | None] | None = declared(inner, "greatest_usage")
         for name in ("effect", "max_inflight", "model_name"):
-            if (value := getattr(inner, name, None)) is not None:
+            if (value := attribute_of(inner, name)) is not None:
                 setattr(self, name, value)
 
     def __call__(self, query: Any, cancel: CancelToken | None = None) -> Any:
@@ -241,7 +242,7 @@ def retry(
         HandlerFailed: (By the returned handler.) The last attempt failed too; its error is the ``__cause__``.
     """
     attempts = integer("attempts", attempts, least=1)
-    if getattr(handler, "effect", None) is Effect.WRITE:
+    if attribute_of(handler, "effect") is Effect.WRITE:
         raise InvalidConfiguration(
             f"{handler!r} writes, and a failed call may have had its effect; repeat the call where you can check that"
         )

@@ -10,6 +10,7 @@ import weakref
 from pathlib import Path
 from typing import Any, get_args
 
+from spec_envs.attributes import attribute_of
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.usage import Usage
 from spec_envs.whole_files import write_whole
@@ -32,8 +33,8 @@ def remember(owner: Any, key: str, estimates: Estimates) -> None:
         estimates: The estimates; all but the quality of guesses is kept.
     """
     try:
-        known = _known.setdefault(getattr(owner, "__self__", owner), {})
-    except TypeError:  # the owner has no hash, or no weak references
+        known = _known.setdefault(attribute_of(owner, "__self__", owner), {})
+    except Exception:  # the owner has no hash, or no weak references
         return
     known[key] = _of_handlers(estimates)
 
@@ -41,8 +42,8 @@ def remember(owner: Any, key: str, estimates: Estimates) -> None:
 def recall(owner: Any, key: str) -> Estimates:
     """Return what was kept by ``remember``, or new estimates."""
     try:
-        known = _known.get(getattr(owner, "__self__", owner), {}).get(key)
-    except TypeError:
+        known = _known.get(attribute_of(owner, "__self__", owner), {}).get(key)
+    except Exception:
         known = None
     return Estimates() if known is None else _of_handlers(known)
 

@@ -7,7 +7,10 @@ from typing import NamedTuple
 from spec_envs.agents.llm.messages import Completion
 
 #: What reasoning is called, and the names of the tags around it.
-_WORDS = r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|reflection|scratchpad|monologue|chain_of_thoughts?|cot)"
+_WORDS = (
+    r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|reflection|scratchpad|monologue|plan(?:ning)?|"
+    r"brainstorm(?:ing)?|chain_of_thoughts?|cot)"
+)
 _NAMES = (
     rf"(?:(?!(?:end|stop)_)\w{{1,20}}[:_]|ant|inner|deep)?{_WORDS}"
     r"(?:_(?:content|process|steps|trace|budget_reflect|never_used_\w+))?(?::\w+)?"
@@ -15,7 +18,7 @@ _NAMES = (
 #: The marks around reasoning, as pairs: ``<think>…</think>``, ``[THINK]…[/THINK]``, ``◁think▷…◁/think▷`` and so on.
 _MARKS = (
     (rf"<\s*{_NAMES}(?:\s[^<>]*)?>", rf"<\s*/\s*{_NAMES}\s*>"),
-    (r"\[THINK\]", r"\[/THINK\]"),
+    (r"\[THINK(?:ING)?\]", r"\[/THINK(?:ING)?\]"),
     (r"◁think▷", r"◁/think▷"),
     (
         rf"<[|｜](?:begin_of_|start_(?:of_)?)?{_WORDS}(?:_start|_begin)?[|｜]>",
@@ -29,7 +32,8 @@ _MARKS = (
 #: The marks around the answer.
 _AROUND = (
     r"<\|(?:START|END)_RESPONSE\|>|<\|(?:begin|end)_of_(?:solution|box)\|>|\[END FINAL RESPONSE\]|"
-    rf"<\s*{_NAMES}\s*/\s*>|<details\s[^<>]*type=[\"']?reasoning[^<>]*>(?:[\s\S]*?</details>|[\s\S]*)"
+    rf"<\s*{_NAMES}\s*/\s*>|<details\s[^<>]*type=[\"']?reasoning[^<>]*>(?:[\s\S]*?</details>|[\s\S]*)|"
+    r"<!--(?:[\s\S]*?-->|[\s\S]*)|```(?:think(?:ing)?|thoughts?|reasoning)[ \t]*\n(?:[\s\S]*?\n[ \t]*```|[\s\S]*)"
 )
 #: The marks that end an answer. Some servers leave them in the text, with whatever the model writes after them.
 _END = (

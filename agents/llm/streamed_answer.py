@@ -100,7 +100,7 @@ class Answer:
         if choices is None and not data.get("usage") and not self.strange:
             self.strange = {key: value for key, value in data.items() if value is not None}
         for choice in _objects(choices):
-            if choice.get("index") in (0, None):  # further choices are other answers
+            if choice.get("index") in (0, None, "0"):  # further choices are other answers
                 self._take_choice(choice, now)
         usage = data.get("usage")
         if isinstance(usage, Mapping) and isinstance(usage.get("completion_tokens"), int | float):
@@ -114,8 +114,10 @@ class Answer:
         message = choice.get("delta") or choice.get("message") or {}
         if not isinstance(message, Mapping):
             raise ValueError(f"a message must be an object, not {message!r:.200}")
-        if message.get("content") is None:  # the form of a completion of text
+        if not message.get("content"):  # the form of a completion of text
             message = {**message, "content": choice.get("text")}
+        elif not choice.get("delta") and isinstance(said := message["content"], str):  # all that was said, once more
+            message = {**message, "content": said.removeprefix(self.text)}
         if self._take(message) and not self.silence_s:
             self.silence_s = self._silence_s(now)
         for logprobs in _objects([choice.get("logprobs")]):

@@ -37,6 +37,11 @@ class _Call:
         grows = all(after.startswith(before) for before, after in itertools.pairwise(self.pieces))
         return len(self.pieces) > 1 and grows and is_whole(self.pieces[-1]) and not self.is_complete
 
+    def is_other(self, name: str, arguments: str) -> bool:
+        """Whether a piece with the whole of another call follows this call, which is complete."""
+        mine, its = parsed(self.request.arguments), parsed(arguments)
+        return is_whole(self.request.arguments) and is_whole(arguments) and (name != self.name or its != mine)
+
     @property
     def request(self) -> ToolRequest:
         """The call, if no more pieces follow."""
@@ -71,7 +76,13 @@ class StreamedCalls:
         function = function if isinstance(function, Mapping) else piece  # some servers leave this level out
         index, call_id = piece.get("index"), piece.get("id")
         name, arguments = _text(function.get("name")), _text(function.get("arguments") or function.get("parameters"))
-        index = index if isinstance(index, int | str) else None
+        index = (
+            int(index)
+            if isinstance(index, float) and index.is_integer()
+            else index
+            if isinstance(index, int | str)
+            else None
+        )
         call = self._call_of(index, "" if call_id is None else str(call_id), name, arguments)
         if call.name and call.is_complete:  # further pieces, such as the whole call again, change nothing
             return name, arguments
@@ -126,7 +137,7 @@ class StreamedCalls:
     def _with_id(self, index: int | str | None, call_id: str, name: str, arguments: str) -> _Call | None:
         for call in reversed(self._calls):
             if call.id == call_id and (index is None or call.index in (None, index)):
-                return call
+                return None if name and call.is_other(name, arguments) else call
         here = self._last(lambda call: call.index == index)
         if here is None or (here.name and here.is_complete):
             return None

@@ -40,6 +40,8 @@ _WITH_INPUT = re.compile(
 )
 #: The argument between round brackets that close at the end of the line.
 _CALLED = re.compile(rf"{_BEFORE}{_ACTION}{_WORD}\s*\((?P<input>[^\n]+)\)[*_`.; \t\r]*$", re.IGNORECASE | re.MULTILINE)
+#: The beginning of a second argument, behind a first one in quotes.
+_SECOND = re.compile(r"""(["'])[^\n]*?\1\s*,\s*(?:["']|\w+\s*=)""")
 _KEYWORD = re.compile(r"\s*(?:entity|keyword|answer)\s*=\s*")
 #: Text after an action does not matter. An answer with nested brackets is read to its end.
 _UNTIL = rf"(?i){_LABELLED.pattern}[^\[\]\n]*\]"
@@ -150,6 +152,8 @@ def _argument(written: str, name: str) -> str:
     """Return the argument ``name``, written as bare text, as text in quotes, or as a JSON object."""
     written = _KEYWORD.sub("", written.strip().strip("`"), count=1)
     value = parsed(written)
+    if _SECOND.match(written):
+        raise ValueError(f"the action takes one argument, the {name}, not {written[:200]}")
     if isinstance(value, dict):
         value = value.get(name)
         if not isinstance(value, str):

@@ -65,8 +65,8 @@ def move_in(board: chess.Board, token: str) -> str | None:
             move = board.parse_uci(start + end + (promotion or "").lower())
             kind = board.piece_type_at(move.from_square) or 0
             return move.uci() if letter in ("", chess.piece_symbol(kind).upper()) else None
-        # "bc4" may be the bishop or the pawn.
-        if _SHORT.fullmatch(token) and not re.match("b[ac]", token):
+        # "bc4" may be the bishop or the pawn, "bb4" the bishop.
+        if _SHORT.fullmatch(token) and not re.match("b[a-c]", token):
             return board.parse_san(token.replace(":", "x")).uci()
     except ValueError:
         pass
@@ -80,7 +80,7 @@ def only_move(board: chess.Board, text: str) -> str | None:
         return None
     token = _bare(tokens[0])
     readings = {move_in(board, token)}
-    if re.match("b[ac]", token):  # of the bishop or of the pawn
+    if re.match("b[a-c]", token):  # of the bishop or of the pawn
         pawn = token if "x" in token else f"b{token[1:]}"
         for each in (f"B{token[1:]}", pawn):
             try:

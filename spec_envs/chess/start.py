@@ -170,7 +170,7 @@ _SIGNS = str.maketrans(
     {
         **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
         "×": "x",
-        **dict.fromkeys("\xad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff", ""),
+        **dict.fromkeys("\x1a\xad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff", ""),
     }
 )
 _O = "[oO0\u041e\u043e\u039f\u03bf]"  # also those of Cyrillic and Greek
@@ -184,7 +184,11 @@ _WRITTEN = (
 _TAG = re.compile(r'\s*\[\s*(\w+)\s+("(?:[^"\\\n]|\\.)*+")\s*\]')
 _TAGS = {name.lower(): name for name in ("FEN", "SetUp", "Variant")}
 #: Moves in short, such as "ed" and "OO", which would be skipped as words.
-_IN_SHORT = re.compile(r"(?:[a-h]x[a-h]|ab|ba|bc|cb|cd|dc|de|ed|ef|fe|fg|gf|gh|hg|[oO0]{2,3})[-+#=!?]*")
+_IN_SHORT = re.compile(
+    r"(?:[a-h][x:][a-h]|ab|ba|bc|cb|cd|dc|de|ed|ef|fe|fg|gf|gh|hg|[oO0]{2,3}|(?i:castl\w+))[-+#=!?:]*|bb[1-8][-+#=!?]*"
+)
+#: A word right before a move, without a number between: it may say that the move is not played.
+_WORD = re.compile(r"(?!(?:ch|check|dis|dbl|mate|ep|novelty)\b)[^\W\d_]*[a-z][^\W\d_]+[,:]?")
 
 
 def _first_game(pgn: str) -> str:
@@ -238,13 +242,20 @@ def _read_pgn(pgn: str, claim_draw: bool) -> Game:
     if board.uci_variant != "chess" or board.chess960:
         what = variant or "Chess960 (its castling rights need it)"
         raise InvalidConfiguration(f"the PGN is of a game of {what}; only usual chess is played here")
-    for word in _BESIDES.sub(" ", pgn[: lines.tell()]).split():
+    before = ""
+    for word in _BESIDES.sub(lambda found: " . " if found[0].endswith(".") else " ", pgn[: lines.tell()]).split():
         # Of a word that is no move, python-chess may read the part that it knows.
         is_cut = re.search(r"[^\W\d_]\d", word) and not _MOVE.fullmatch(word)
         if is_cut or _IN_SHORT.fullmatch(word):
             raise InvalidConfiguration(
                 f"cannot read the PGN: {word[:40]!r} is not a move with the letters K, Q, R, B, N, such as Nf3"
             )
+        is_apart = before.isalpha() and len(before) == 1 and word[0] in "abcdefghx"  # the letter of a piece
+        if _MOVE.fullmatch(word) and (is_apart or _WORD.fullmatch(before)):
+            raise InvalidConfiguration(
+                f"cannot read the PGN: {before[:40]!r} stands before {word!r}, outside a comment"
+            )
+        before = word
     if record.errors:
         raise InvalidConfiguration(f"cannot read the PGN: {record.errors[0]}")
     game = Game.at(_read_fen(board.fen()), claim_draw=claim_draw)

@@ -193,7 +193,7 @@ class _Walk:
     def _sequence(self, a: Any, b: Any, path: _Path) -> None:
         if not isinstance(a, tuple):
             self.objects.pair(a, b, path)
-        if len(a) != len(b) or getattr(a, "maxlen", None) != getattr(b, "maxlen", None):
+        if len(a) != len(b) or (isinstance(a, collections.deque) and a.maxlen != b.maxlen):
             _differ(path, f"has {len(a)} items, and its copy {len(b)}")
         for i, (x, y) in enumerate(zip(_raw(a), _raw(b), strict=True)):
             self.part(x, y, path, "[{}]", i)
@@ -205,7 +205,8 @@ class _Walk:
         for (key, x), (other, y) in zip(_raw(a), _raw(b), strict=True):
             self.part(key, other, path, " key {!r:.40}", key)
             self.part(x, y, path, "[{!r:.40}]", key)
-        self.part(getattr(a, "default_factory", None), getattr(b, "default_factory", None), path, ".default_factory")
+        if isinstance(a, collections.defaultdict) and isinstance(b, collections.defaultdict):
+            self.part(a.default_factory, b.default_factory, path, ".default_factory")
 
     def _set(self, a: Any, b: Any, path: _Path) -> None:
         if isinstance(a, set):

@@ -17,6 +17,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
+from spec_envs.attributes import is_a, read
 from spec_envs.functions import contents_of, rebinds
 from spec_envs.immutable import ATOMIC_FAMILIES, ATOMS
 
@@ -213,11 +214,11 @@ def unowned(kind: Any) -> str | None:
         return f"is a {kind.__name__}, whose __del__ would release what the original still uses when a copy is dropped"
     module = sys.modules.get(getattr(kind, "__module__", ""))
     held = () if module is None else (*vars(module).values(),)
-    functions = [each for each in vars(kind).values() if isinstance(each, types.FunctionType)]
+    functions = [each for each in vars(kind).values() if is_a(each, types.FunctionType)]
     for name in _SIMULATIONS:
         simulation = sys.modules.get(name)
         if simulation is not None and (
-            any(each is simulation or getattr(each, "__self__", None) is simulation for each in held)
+            any(each is simulation or read(each, "__self__") is simulation for each in held)
             or any(name in each.__code__.co_names for each in functions)
         ):
             return f"is a {kind.__name__}, whose code uses {name}: its state is in {name}, not in Python"

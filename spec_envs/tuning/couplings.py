@@ -1,5 +1,6 @@
 """Which settings of Linux change when another one is written, and which cannot be changed back."""
 
+import fnmatch
 import glob
 import os
 
@@ -13,8 +14,8 @@ _OVERWRITES |= {other: name for name, other in _OVERWRITES.items()}
 
 _ROOT = "/"
 _POLICIES = "/sys/devices/system/cpu/cpufreq/policy*"
-#: The settings that may change when another one is written, by the end of its path: paths from its folder, in which "*"
-#: stands for any name and "{folder}" for the name of the folder.
+#: The settings that may change when another one is written, by the end of its path: paths from its folder. In both "*"
+#: stands for any name; "{folder}" is the name of the folder, and "{name}" that of the setting.
 _CHANGES: dict[str, tuple[str, ...]] = {
     # A disk gets a new scheduler with settings of its own. The limits of a disk raise its read-ahead again.
     "scheduler": ("nr_requests", "wbt_lat_usec", "async_depth", "iosched/*"),
@@ -33,6 +34,9 @@ _CHANGES: dict[str, tuple[str, ...]] = {
     ),
     "cpufreq/boost": (f"{_POLICIES}/scaling_max_freq", f"{_POLICIES}/boost"),
     "intel_pstate/no_turbo": (f"{_POLICIES}/scaling_max_freq",),
+    # A processor that is switched off, or that gets another driver, forgets its settings.
+    **dict.fromkeys(["*_pstate/status", "cpu*/online"], (f"{_POLICIES}/*", f"{_POLICIES}/*/*")),
+    "smt/control": ("/sys/devices/system/cpu/cpu*/online", f"{_POLICIES}/*", f"{_POLICIES}/*/*"),
     # Huge pages want more free memory.
     "transparent_hugepage/enabled": ("/proc/sys/vm/min_free_kbytes",),
     "ksm/advisor_mode": ("pages_to_scan",),
@@ -51,12 +55,14 @@ _CHANGES: dict[str, tuple[str, ...]] = {
     "cpu.weight.nice": ("cpu.weight",),
     "cpu.weight": ("cpu.weight.nice",),
     **{name: (f"{name}_ms",) for name in ("base_reachable_time", "retrans_time", "gc_min_interval")},
+    "neigh/*/unres_qlen": ("unres_qlen_bytes",),
+    **{f"bdi/*/{each}_{unit}": (f"{each}_ratio_fine",) for each in ("min", "max") for unit in ("ratio", "bytes")},
     # A setting of the network that is passed on to its devices.
     "ipv4/ip_forward": ("conf/*/forwarding", "conf/all/accept_redirects"),
     "ipv4/conf/all/forwarding": ("../*/forwarding", "accept_redirects", "../../ip_forward"),
-    "ipv4/conf/default/forwarding": ("../*/forwarding",),
-    "ipv6/conf/all/forwarding": ("../*/forwarding",),
-    "ipv6/conf/all/disable_ipv6": ("../*/disable_ipv6",),
+    **{f"{family}/conf/default/*": ("../*/{name}",) for family in ("ipv4", "ipv6")},
+    "ipv6/conf/all/*": ("../*/{name}",),
+    **{f"{family}/neigh/default/*": ("../*/{name}*", "{name}_ms") for family in ("ipv4", "ipv6")},
     "ipv4/tcp_congestion_control": ("tcp_allowed_congestion_control",),
     "mtu": ("/proc/sys/net/ipv6/conf/{folder}/mtu",),
 }
@@ -76,9 +82,10 @@ def changed_by(path: str) -> list[str]:
     folder = os.path.dirname(path)
     found = {overwritten_by(path)}
     for end, others in _CHANGES.items():
-        if path.endswith(f"/{end}"):
+        if fnmatch.fnmatchcase(path, f"*/{end}"):
             for other in others:
-                pattern = other.replace("{folder}", glob.escape(os.path.basename(folder)))
+                names = {"folder": os.path.basename(folder), "name": os.path.basename(path)}
+                pattern = other.format_map({name: glob.escape(each) for name, each in names.items()})
                 where = _ROOT if pattern.startswith("/") else folder
                 found |= set(map(os.path.realpath, glob.glob(os.path.join(glob.escape(where), pattern.lstrip("/")))))
     return sorted(each for each in found if each and each != path and _is_setting(each))

@@ -122,6 +122,24 @@ FRAMES = {
         [piece(None, Y, index=1), piece("get_a", X, index=0, id="a"), piece("get_b", None, index=1, id="b")],
         BOTH,
     ),
+    "indexes with a point": (
+        [
+            piece("get_a", '{"x"', index=0.0, id="a"),
+            piece("get_b", '{"y"', index=1.0, id="b"),
+            piece(None, ":1}", index=0.0),
+            piece(None, ":2}", index=1.0),
+        ],
+        BOTH,
+    ),
+    "one id for all, no index": ([piece("get_a", X, id="call"), piece("get_b", Y, id="call")], BOTH),
+    "the tool's name as the id": (
+        [piece("get_a", X, index=0, id="get_a"), piece("get_a", Y, index=0, id="get_a")],
+        [("get_a", X), ("get_a", Y)],
+    ),
+    "whole again, spaced": (
+        [piece("get_a", X, index=0, id="a"), piece("get_a", '{ "x": 1 }', index=0, id="a")],
+        [("get_a", X)],
+    ),
     "arguments as an object": ([piece("get_a", {"x": 1}, index=0, id="a")], [("get_a", '{"x": 1}')]),
     "a placeholder for arguments": ([piece("get_a", "{}", index=0, id="a"), piece(None, X, index=0)], [("get_a", X)]),
     "indexes as text": ([piece("get_a", X, index="0"), piece("get_b", Y, index="1")], BOTH),
@@ -168,6 +186,24 @@ def test_content_is_read_as_text(contents, text):
     body = sse(*(delta(content=each) for each in contents), delta("stop"))
     with serving(body) as (_, url), ChatModel("m", base_url=url) as model:
         assert model(asking()).text == text
+
+
+def whole(text: str) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "message": {"content": text}}]}
+
+
+WHOLES = {
+    "again at the end": [delta(content="h"), delta(content="i"), whole("hi")],
+    "all so far in each piece": [whole("h"), whole("hi")],
+    "beside each piece": [{"choices": [{"delta": {"content": each}, "message": {"content": "hi"}}]} for each in "hi"],
+    "as a text beside an empty piece": [{"choices": [{"delta": {"content": ""}, "text": "hi"}]}],
+    "an index as text": [{"choices": [{"index": "0", "delta": {"content": "hi"}}]}],
+}
+
+
+@pytest.mark.parametrize("chunks", WHOLES.values(), ids=WHOLES)
+def test_a_whole_message_in_a_stream_is_said_once(chunks):
+    assert answer_of(*chunks, delta("stop")).text == "hi"
 
 
 BROKEN = {

@@ -70,6 +70,10 @@ READ = {
     "all on one line": ('[Event "a"] [Site "]"] 1. e4 e5 *', E4_E5),
     "tags in small letters": ('[fen "4k3/8/8/8/8/8/8/R3K2R w KQ - 0 1"]\n\n1. O-O *', "e1g1"),
     "words": ("1. e4 e5 White should be better here", E4_E5),
+    "words of old books": ("1. e4 ch e5 novelty *", E4_E5),
+    "marks of ChessBase": ("1. e4 N RR D 1... e5 *", E4_E5),
+    "a novelty": ("1. e4 e5 2. Nf3 N Nf6 3. Bc4 Bc5 4. O-O *", ITALIAN),
+    "the end of a file of DOS": ("1. e4 e5\x1a", E4_E5),
     "a tag with a quotation": ('[Event "say \\"hi\\" ] (1-0 {"]\n\n1. e4 e5 *', E4_E5),
 }
 
@@ -98,6 +102,12 @@ REFUSED = {
     "the same with a cross": ("1. e4 d5 2. exd! *", "'exd!' is not a move"),
     "a variant in small letters": ('[variant "Crazyhouse"]\n\n1. e4 *', "of a game of Crazyhouse"),
     "letters and figures": ("1. P-K4 P-K4 *", "no game"),
+    "a letter apart": ("1. e4 e5 2. N f3 *", "'N' stands before 'f3'"),
+    "a german letter apart": ("1. e4 e5 2. S f3 *", "'S' stands before 'f3'"),
+    "a small bishop": ("1. e4 e5 2. Bc4 b6 3. bb3 *", "'bb3' is not a move"),
+    "castling in words": ("1. e4 e5 2. Nf3 Nc6 3. Bb5 a6 4. castles *", "'castles' is not a move"),
+    "a pawn that takes, with a colon": ("1. e4 d5 2. ed: *", "'ed:' is not a move"),
+    "a move in a sentence": ("1. e4 e5 with Be2 to follow", "'with' stands before 'Be2', outside a comment"),
     "german letters": ("1. e4 e5 2. Sf3 *", "Sf3"),
     "russian letters": ("1. e4 e5 2. Кf3 *", "Кf3"),
     "capital letters": ("1. e4 E5 2. Nf3 *", "E5"),

@@ -53,6 +53,7 @@ ENCODED = {
     "twice": ("gzip, gzip", gzip.compress(gzip.compress(LONG))),
     "deflate, then gzip": ("deflate, gzip", gzip.compress(zlib.compress(LONG))),
     "identity": ("identity", LONG),
+    "none": ("None", LONG),
     "nothing": ("", LONG),
 }
 
@@ -223,6 +224,9 @@ class TestLeading:
             ('/wiki/"<>"', "http://host/wiki/%22%3C%3E%22"),
             ("/w/index.php?title=a&b=c'(d)", "http://host/w/index.php?title=a&b=c'(d)"),
             ("//[x", "//[x"),
+            ("/wi\tki/b\r\n", "http://host/wiki/b"),
+            ("\\wiki\\b?c=\\", "http://host/wiki/b?c=%5C"),
+            ("\\\\other/x", "http://other/x"),
         ],
     )
     def test_redirects(self, location, target):
@@ -352,7 +356,7 @@ def pages() -> dict[str, tuple[Any, Fetched]]:
     for codec in ("utf-8-sig", "utf-16"):
         add(f"mark {codec}", "Łódź", article("Łódź").encode(codec), kind="text/html; charset=windows-1252")
     for name, (encoding, body) in ENCODED.items():
-        if encoding and "behind" not in name and "identity" not in encoding:
+        if encoding and "behind" not in name and encoding not in ("identity", "None"):
             whole = article(LONG.decode().strip()).encode()
             body = gzip.compress(whole[:900]) + gzip.compress(whole[900:]) if encoding == "gzip" else body
             if encoding == "gzip":
@@ -369,6 +373,7 @@ def pages() -> dict[str, tuple[Any, Fetched]]:
     )
     location = "/wiki/Łódź".encode().decode("latin-1")
     add("raw utf-8", "Łódź.", "", status=302, Location=location)
+    add("changed by a proxy", "Here.", article("Here."), status=203)
     add("bytes", "a\N{REPLACEMENT CHARACTER}b", article("a\0b"))
     for name, (markup, text) in MARKUP.items():
         add(f"markup {name}", text, article(markup))

@@ -20,6 +20,7 @@ CPU = "sys/devices/system/cpu/cpufreq"
 THP = "sys/kernel/mm/transparent_hugepage"
 CGROUP = "sys/fs/cgroup/a"
 NET = "proc/sys/net"
+BDI = "sys/devices/virtual/bdi/8:0"
 FOUND = {
     f"{QUEUE}/scheduler": "none [mq-deadline] bfq",
     f"{QUEUE}/nr_requests": "64",
@@ -43,6 +44,20 @@ FOUND = {
     f"{CGROUP}/cpu.weight.nice": "-2",
     f"{NET}/ipv4/neigh/eth0/base_reachable_time": "30",
     f"{NET}/ipv4/neigh/eth0/base_reachable_time_ms": "30500",
+    f"{NET}/ipv4/neigh/default/base_reachable_time": "30",
+    f"{NET}/ipv4/neigh/default/base_reachable_time_ms": "30000",
+    f"{NET}/ipv4/neigh/eth0/unres_qlen": "101",
+    f"{NET}/ipv4/neigh/eth0/unres_qlen_bytes": "212992",
+    f"{NET}/ipv4/conf/default/rp_filter": "1",
+    f"{NET}/ipv4/conf/eth0/rp_filter": "2",
+    f"{NET}/ipv6/conf/all/proxy_ndp": "0",
+    f"{NET}/ipv6/conf/eth0/proxy_ndp": "1",
+    f"{BDI}/max_ratio": "33",
+    f"{BDI}/max_ratio_fine": "333333",
+    f"{CPU}/policy1/scaling_max_freq": "1900000",
+    "sys/devices/system/cpu/cpu1/online": "1",
+    "sys/devices/system/cpu/smt/control": "on",
+    "sys/devices/system/cpu/intel_pstate/status": "active",
     f"{NET}/ipv4/ip_forward": "0",
     f"{NET}/ipv4/conf/all/forwarding": "0",
     f"{NET}/ipv4/conf/all/accept_redirects": "1",
@@ -119,6 +134,25 @@ class Kernel:
                 self.put(f"{name}_ms", f"{text}000")
             case "base_reachable_time_ms":
                 self.put(name.removesuffix("_ms"), text[:-3])
+                if "default" in name:
+                    self.put(name.replace("default", "eth0"), text)
+            case "unres_qlen":
+                self.put(f"{name}_bytes", str(int(text) * 2304))
+            case "unres_qlen_bytes":
+                self.put(name.removesuffix("_bytes"), "101" if text == "212992" else str(int(text) // 2304))
+            case "rp_filter" if "default" in name:
+                self.put(name.replace("default", "eth0"), text)
+            case "proxy_ndp" if "all" in name:
+                self.put(name.replace("all", "eth0"), text)
+            case "max_ratio":
+                self.put(f"{name}_fine", f"{text}0000")
+            case "max_ratio_fine":
+                self.put(name.removesuffix("_fine"), str(int(text) // 10_000))
+            case "online" | "status" if text != before:
+                self.put(f"{CPU}/policy1/scaling_max_freq", "3000000")
+            case "control":
+                self.put("sys/devices/system/cpu/cpu1/online", "1" if text == "on" else "0")
+                self.put(f"{CPU}/policy1/scaling_max_freq", "3000000")
             case "ip_forward":
                 for other in ("all", "eth0"):
                     self.put(f"{NET}/ipv4/conf/{other}/forwarding", text)
@@ -160,6 +194,14 @@ WRITTEN = {
     "a setting of all devices": {f"{NET}/ipv4/ip_forward": "1"},
     "what is allowed from then on": {f"{NET}/ipv4/tcp_congestion_control": "bbr"},
     "the size of packets": {"sys/devices/pci0/net/eth0/mtu": "9000"},
+    "a time of devices to come": {f"{NET}/ipv4/neigh/default/base_reachable_time_ms": "50000"},
+    "the length of a queue": {f"{NET}/ipv4/neigh/eth0/unres_qlen": "3"},
+    "a setting of devices to come": {f"{NET}/ipv4/conf/default/rp_filter": "0"},
+    "a setting of all devices of IPv6": {f"{NET}/ipv6/conf/all/proxy_ndp": "1"},
+    "a share in percent": {f"{BDI}/max_ratio": "50"},
+    "a processor": {"sys/devices/system/cpu/cpu1/online": "0"},
+    "threads of processors": {"sys/devices/system/cpu/smt/control": "off"},
+    "the driver of processors": {"sys/devices/system/cpu/intel_pstate/status": "passive"},
     "two settings at once": {"proc/sys/kernel/watchdog": "0"},
 }
 

@@ -11,6 +11,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
+from spec_envs.attributes import attribute_of
 from spec_envs.calls import Call
 from spec_envs.guesses import AsyncGuesser, Guess, Guesser, Prefetcher, owned_guesses
 from spec_envs.handling import CancelToken, as_guess, is_async
@@ -189,7 +190,7 @@ class Guessing:
 
     def _learn(self, call: Call, response: Any) -> None:
         called = self._guessers[call.handler]
-        observe = getattr(called.guesser, "observe", None)
+        observe = attribute_of(called.guesser, "observe")
         if observe is None:
             return
         if called.is_async:  # a guesser that lives on the event loop is used by that thread only

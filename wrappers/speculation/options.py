@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from spec_envs.attributes import attribute_of
 from spec_envs.calls import Call, Effect
 from spec_envs.checks import check_names, keep_booleans, keep_integers
 from spec_envs.errors import InvalidConfiguration, UnknownHandler
@@ -60,7 +61,7 @@ class SessionOptions:
     otel: bool | TracerProvider = False
 
     def __post_init__(self) -> None:
-        if self.policy is not None and not callable(getattr(self.policy, "predict", self.policy)):
+        if self.policy is not None and not callable(attribute_of(self.policy, "predict", self.policy)):
             raise InvalidConfiguration(
                 f"policy must be callable as policy(observation), or have predict(observation), not {self.policy!r}"
             )
@@ -111,7 +112,7 @@ class SessionOptions:
             limits,
             guessable=frozenset(self.guessers or ()),
             prefetching=frozenset(self.prefetchers or ()),
-            frugal=frozenset(name for name, each in (self.guessers or {}).items() if getattr(each, "frugal", False)),
+            frugal=frozenset(name for name, each in (self.guessers or {}).items() if attribute_of(each, "frugal")),
             external=frozenset({POLICY}) if self.policy is None else frozenset(),
             canonical=self.canonical,
             shadow_every=self.shadow_every,
@@ -201,7 +202,7 @@ class SessionOptions:
         """Return how actions are chosen: by ``policy``, or from outside if there is none."""
         if self.policy is None:
             return Agent()
-        stateful = self.policy if inspect.ismethod(getattr(self.policy, "fork", None)) else None
+        stateful = self.policy if inspect.ismethod(attribute_of(self.policy, "fork")) else None
         return Agent(as_handler(self.policy), declared_effect("policy", self.policy) or Effect.SAMPLE, stateful)
 
     def limits_for(self, handlers: Mapping[str, Handler]) -> Limits:
@@ -209,7 +210,7 @@ class SessionOptions:
         limits = self.own_limits
         self._check_prices(limits, handlers)
         callables: dict[str, Any] = {POLICY: self.policy, **handlers}
-        declared = {name: getattr(each, "max_inflight", None) for name, each in callables.items()}
+        declared = {name: attribute_of(each, "max_inflight") for name, each in callables.items()}
         own = {name: HandlerLimit(max_inflight=most) for name, most in declared.items() if most is not None}
         return dataclasses.replace(limits, per_handler={**own, **limits.per_handler}) if own else limits
 
@@ -261,5 +262,5 @@ def _check_methods(what: str, given: Mapping[str, Any] | None, method: str, *, p
     _check_mapping(what, given)
     for name, each in (given or {}).items():
         check_guesser(f"{what}[{name!r}]", each, method)
-        if is_async(getattr(each, plain, None)):
+        if is_async(attribute_of(each, plain)):
             raise InvalidConfiguration(f"{what}[{name!r}].{plain} is a coroutine function; make it a plain function")

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from spec_envs.attributes import attribute_of
 from spec_envs.calls import Call, Effect
 from spec_envs.conversation import AssistantMessage, Conversation, Event, Tool, ToolCall
 from spec_envs.errors import CallCancelled, InvalidConfiguration
@@ -43,7 +44,7 @@ class ToolDriver:
 
     def __init__(self, machine: Machine, guesser: Guesser | AsyncGuesser, k: int, spans: ToolSpans | None) -> None:
         check_guesser("the guesser", guesser)
-        self._observe: Callable[[Call, Any], None] | None = getattr(guesser, "observe", None)
+        self._observe: Callable[[Call, Any], None] | None = attribute_of(guesser, "observe")
         if is_async(self._observe):
             raise InvalidConfiguration(f"observe of {guesser!r} is a coroutine function; make it a plain function")
         self._guess: Callable[..., Any] = as_guess(guesser.guess)

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, NamedTuple
 
+from spec_envs.attributes import attribute_of
 from spec_envs.calls import Call
 from spec_envs.checks import check_names, made
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
@@ -174,7 +175,7 @@ class Player:
         for name, handler in list(handlers.items()):
             if (decorated := self._around(name, handler)) is not handler:
                 handlers[name] = decorated
-        fork = getattr(plan.policy, "fork", None)  # a policy with state begins each episode anew
+        fork = attribute_of(plan.policy, "fork")  # a policy with state begins each episode anew
         policy = self._around(POLICY, plan.policy if fork is None else fork())
         options = {**plan.options, "runtime": _new_runtime(plan.options)}
         try:

@@ -28,6 +28,14 @@ _NOT = re.compile(
     r"[^.,;:!?]*$",
     re.IGNORECASE,
 )
+#: Before these words, too.
+_BAD = re.compile(
+    r"[^.;\w]*(?:(?:is|was|would be|looks|seems)\s+(?:(?:a|an|too)\s+)*"
+    r"(?:bad|weak|wrong|worse|illegal|impossible|mistake|blunder|losing)\b|(?:loses|drops|hangs|fails)\b|no\s*[.!,;])",
+    re.IGNORECASE,
+)
+#: Between a move and another one that is chosen instead.
+_BACK = re.compile(r"\b(?:(?:no|oh|but|hmm),? wait|actually|scratch that|correction|on second thought|i mean)\b", re.I)
 #: The names under which a JSON object states the move.
 _KEYS = ("move", "best_move", "bestmove", "chosen_move", "selected_move", "my_move", "next_move", "uci", "san")
 _PIECE = re.compile(r"\b(?:king|queen|rook|bishop|knight)s?\b", re.IGNORECASE)
@@ -111,7 +119,11 @@ def _stated(board: chess.Board, line: str) -> str | None:
     first = next(iter(_tokens(start)), "")
     if looks_like_move(first):
         bare = _SQUARE.fullmatch(first) is not None
-        return None if bare and _WITH_PIECE.match(start, len(first)) else move_in(board, first)
+        rest = start[start.find(first) + len(first) :]
+        doubt = bool(_BAD.match(rest) or (bare and _WITH_PIECE.match(rest)))
+        if back := _BACK.search(rest):
+            doubt = doubt or any(map(looks_like_move, _tokens(rest[back.end() :])))
+        return None if doubt else move_in(board, first)
     found = [each for each in TOKEN.finditer(line) if looks_like_move(each[0])]
     doubtful = [_may_be_of_a_piece(line, each) or _is_rejected(line, each) for each in found]
     named = {None if doubt else move_in(board, each[0]) for each, doubt in zip(found, doubtful, strict=True)}
@@ -125,8 +137,9 @@ def _may_be_of_a_piece(line: str, found: re.Match[str]) -> bool:
 
 
 def _is_rejected(line: str, found: re.Match[str]) -> bool:
-    """Whether ``found`` is a move that the text before it says is not chosen."""
-    return _NOT.search(line, max(0, found.start() - _NEAR), found.start()) is not None
+    """Whether ``found`` is a move that the text around it says is not chosen."""
+    start, end = found.span()
+    return bool(_NOT.search(line, max(0, start - _NEAR), start) or _BAD.match(line, end, end + _NEAR))
 
 
 def _named(board: chess.Board, lines: list[str]) -> str | None:

@@ -53,6 +53,8 @@ _ATTRIBUTE = re.compile(r"([^\s\"'<>/=]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\
 _REFRESH = re.compile(
     r"\s*(?=[\d.])(\d*)[\d.]*\s*(?:[;,]\s*|\s)(?:url\s*=\s*)?(?:\"([^\"]*)|'([^']*)|(.*))", re.S | re.I
 )
+#: The statuses of pages: as asked for, or as a proxy has changed it; or there is none, and the page says so.
+_PAGES = (200, 203, 404)
 #: The characters of an address that stay as they are.
 _KEPT = "!#$%&'()*+,/:;=?@[]~"
 
@@ -71,7 +73,7 @@ class Inflater:
     """
 
     def __init__(self, encoding: str, most: int) -> None:
-        names = [name for each in encoding.split(",") if (name := each.strip().lower()) not in ("", "identity")]
+        names = [name for each in encoding.split(",") if (name := each.strip().lower()) not in ("", "identity", "none")]
         if len(names) > 2 or not set(names) <= {"gzip", "x-gzip", "deflate"}:
             raise HandlerFailed(f"answered in the encoding {encoding!r:.100}, which was not asked for")
         self._stages = [_Stage(name == "deflate") for name in reversed(names)]
@@ -212,7 +214,7 @@ class Answer:
 
     def refresh(self) -> str | None:
         """The page to which this HTML page leads at once by ``<meta http-equiv="refresh">``; ``None`` for none."""
-        if self.status not in (200, 404) or b"refresh" not in self.body.lower().replace(b"\0", b""):
+        if self.status not in _PAGES or b"refresh" not in self.body.lower().replace(b"\0", b""):
             return None
         for attributes in map(_attributes, _META.findall(_HIDDEN.sub("", self.text()))):
             if attributes.get("http-equiv", "").strip().lower() == "refresh":
@@ -224,7 +226,7 @@ class Answer:
 
     def check_page(self) -> None:
         """Raise ``HandlerFailed`` unless this is an HTML page, as the "no such article" page, with status 404, is."""
-        if self.status not in (200, 404):
+        if self.status not in _PAGES:
             raise HandlerFailed(f"{self.url} answered with status {self.status}")
         kind = re.split("[;,]", self.headers.get("content-type") or "text/html")[0].strip().lower()
         if kind not in ("text/html", "application/xhtml+xml"):
@@ -236,7 +238,9 @@ class Answer:
 
     def _absolute(self, target: bytes) -> str:
         """The address that ``target`` means on this page, without its fragment."""
-        address = urllib.parse.quote_from_bytes(target.strip(), safe=_KEPT)
+        target = target.translate(None, b"\t\r\n")  # as browsers do
+        path, mark, query = target.strip().partition(b"?")
+        address = urllib.parse.quote_from_bytes(path.replace(b"\\", b"/") + mark + query, safe=_KEPT)
         try:
             return urllib.parse.urldefrag(urllib.parse.urljoin(self.url, address)).url
         except ValueError:  # not an address, so the client's check will refuse it

@@ -2,7 +2,6 @@
 
 import array
 import collections
-import copyreg
 import ctypes
 import functools
 import itertools
@@ -13,6 +12,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from spec_envs.attributes import attributes_in, is_a
 from spec_envs.functions import contents_of
 
 #: Of one digest.
@@ -43,9 +43,9 @@ class Digest:
         self._left -= 1
         if self._left < 0 and not self._of_objects:
             return None
-        if kind in (int, float, str, bool, bytes, complex) or value is None or isinstance(value, np.generic):
+        if kind in (int, float, str, bool, bytes, complex) or value is None or is_a(value, np.generic):
             return ("value", kind, repr(value))
-        if isinstance(value, gym.Env) or str(getattr(kind, "__module__", "")).startswith("spec_envs."):
+        if is_a(value, gym.Env) or str(getattr(kind, "__module__", "")).startswith("spec_envs."):
             return None  # an environment is compared by itself; a wrapper and its guessers change beside the steps
         if _is_recorder(kind):  # type: ignore[arg-type]  # mypy thinks that a class is not hashable
             return None
@@ -62,7 +62,7 @@ class Digest:
             return ("items", kind, tuple(map(self.of, value)))
         if kind in (set, frozenset):
             return ("set", kind, frozenset(map(hash, value)))
-        if isinstance(value, dict):
+        if is_a(value, dict):
             return ("dict", kind, {key: self.of(x) for key, x in dict.items(value)})
         if kind is np.ndarray:
             known = value.nbytes <= _MOST_BYTES and not value.dtype.hasobject
@@ -72,23 +72,20 @@ class Digest:
         return self._object(value, kind) if self._of_objects else None
 
     def _object(self, value: Any, kind: type) -> Any:
-        if isinstance(value, random.Random):
+        if is_a(value, random.Random):
             return ("value", kind, repr(value.getstate()))
-        if isinstance(value, np.random.Generator):
+        if is_a(value, np.random.Generator):
             return ("value", kind, repr(value.bit_generator.state))
-        if isinstance(value, np.random.RandomState):
+        if is_a(value, np.random.RandomState):
             return ("value", kind, repr(value.get_state(legacy=False)))
-        if kind is array.array or isinstance(value, (ctypes.Array, ctypes.Structure, ctypes._SimpleCData)):
+        if kind is array.array or is_a(value, (ctypes.Array, ctypes.Structure, ctypes._SimpleCData)):
             return ("value", kind, bytes(memoryview(value).cast("B")))
         if kind is types.FunctionType:
             closed_over = tuple(content for cell in value.__closure__ or () for content in contents_of(cell))
             kept = (value.__defaults__, value.__kwdefaults__, {**value.__dict__}, closed_over)
             return ("items", kind, tuple(map(self.of, kept)))
-        if not isinstance(value, (type, types.ModuleType, types.MethodType)) and hasattr(value, "__dict__"):
-            return ("dict", kind, {name: self.of(x) for name, x in vars(value).items()})
-        if slots := copyreg._slotnames(kind):  # type: ignore[attr-defined]  # caches them in the class
-            return ("dict", kind, {name: self.of(getattr(value, name, None)) for name in slots})
-        return None
+        held = attributes_in(value)
+        return ("dict", kind, {name: self.of(x) for name, x in held.items()}) if held else None
 
 
 @functools.lru_cache(maxsize=1024)

@@ -11,6 +11,7 @@ from typing import Any
 
 import gymnasium as gym
 
+from spec_envs.attributes import attributes_in, is_a
 from spec_envs.call_env import CallEnv
 from spec_envs.forking import own_fork
 from spec_envs.global_generators import GlobalGenerators
@@ -139,13 +140,10 @@ def _parts(value: Any) -> Iterable[Any]:
         return value.values()
     if type(value) in (list, tuple, set, collections.deque):
         return tuple(value)
-    if isinstance(value, CallEnv):
-        return tuple(held for name, held in vars(value).items() if name not in _NOT_OWN)
-    return tuple(getattr(value, "__dict__", {}).values()) if _is_instance(value) else ()
-
-
-def _is_instance(value: Any) -> bool:
-    return not isinstance(value, (type, types.ModuleType, types.FunctionType, types.MethodType))
+    own = attributes_in(value)
+    if is_a(value, CallEnv):
+        return tuple(held for name, held in own.items() if name not in _NOT_OWN)
+    return () if is_a(value, types.FunctionType) else tuple(own.values())
 
 
 def _looked_at(modules: Iterable[str]) -> dict[str, Any]:
@@ -156,8 +154,8 @@ def _looked_at(modules: Iterable[str]) -> dict[str, Any]:
             if name.startswith("__"):
                 continue
             found[f"{module}.{name}"] = Digest().of(value)
-            if isinstance(value, type) and getattr(value, "__module__", None) == module:
+            if is_a(value, type) and getattr(value, "__module__", None) == module:
                 for inner, attribute in list(vars(value).items()):
-                    if not inner.startswith("__") or isinstance(attribute, types.FunctionType):
+                    if not inner.startswith("__") or is_a(attribute, types.FunctionType):
                         found[f"{value.__qualname__}.{inner}"] = Digest().of(attribute)
     return found

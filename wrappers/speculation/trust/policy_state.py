@@ -4,7 +4,6 @@ Such a policy is also called ahead of time, on guesses, and these calls may chan
 the policy knows whether they do, so a warning tells the author.
 """
 
-import copyreg
 import functools
 import logging
 import types
@@ -12,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from spec_envs.attributes import attribute_of, attributes_in, is_a
 from spec_envs.functions import contents_of
 from spec_envs.wrappers.handlers import DecoratedHandler
 from spec_envs.wrappers.speculation.trust.digests import Digest, differs
@@ -63,7 +63,7 @@ class PolicyState:
 
 def _holder(policy: Any) -> tuple[Any, str]:
     """The object or function behind ``policy``, and the method called; ``None`` for policies of this package."""
-    method = "predict" if hasattr(policy, "predict") else "__call__"
+    method = "predict" if attribute_of(policy, "predict") is not None else "__call__"
     while True:
         if isinstance(policy, DecoratedHandler):
             policy = policy.inner
@@ -87,11 +87,8 @@ def _kept(holder: Any) -> dict[str, Any]:
 
 
 def _variables(holder: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(holder, types.FunctionType):
+    if is_a(holder, types.FunctionType):
         for name, cell in zip(holder.__code__.co_freevars, holder.__closure__ or (), strict=True):
             for content in contents_of(cell):
                 yield name, content
-    yield from list(getattr(holder, "__dict__", {}).items())
-    for name in copyreg._slotnames(type(holder)):  # type: ignore[attr-defined]  # caches them in the class
-        if hasattr(holder, name):
-            yield name, getattr(holder, name)
+    yield from attributes_in(holder).items()

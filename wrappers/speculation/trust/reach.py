@@ -12,6 +12,7 @@ from typing import Any
 
 import gymnasium as gym
 
+from spec_envs.attributes import attributes_in, defines, is_a
 from spec_envs.forking.kinds import is_constant
 from spec_envs.functions import contents_of
 from spec_envs.handling import is_async
@@ -86,18 +87,18 @@ def _walk(start: Any, called: Container[str] | None, codes: set[types.CodeType])
         if id(value) in seen or type(value) in ATOMS:
             continue
         seen.add(id(value))
-        if isinstance(value, (gym.Env, threading.local)):
+        if is_a(value, (gym.Env, threading.local)):
             yield value
-        elif isinstance(value, types.FunctionType):
+        elif is_a(value, types.FunctionType):
             todo += [] if is_foreign(value) and not value.__closure__ else _used_by(value, codes)
-        elif isinstance(value, types.MethodType):
+        elif is_a(value, types.MethodType):
             todo += [value.__self__, value.__func__]
-        elif isinstance(value, functools.partial):
+        elif is_a(value, functools.partial):
             todo += [value.func, *value.args, *value.keywords.values()]
         elif type(value) in (list, tuple, dict):
             items = value.values() if isinstance(value, dict) else value
             todo += [item for item, _ in zip(items, range(_MOST_ITEMS), strict=False)]
-        elif not isinstance(value, (type, types.ModuleType, gym.Space)) and not hasattr(value, "predict"):
+        elif not is_a(value, (type, types.ModuleType, gym.Space)) and not defines(value, "predict"):
             todo += _held_by(value, called, codes)
 
 
@@ -110,14 +111,14 @@ def _held_by(value: Any, called: Container[str] | None, codes: set[types.CodeTyp
     methods = [
         each
         for name, each in found.items()
-        if isinstance(each, types.FunctionType)
+        if is_a(each, types.FunctionType)
         and (called is None or name in called or (name.startswith("__") and name != "__init__"))
     ]
     used = {use for method in methods for code in codes_in(method.__code__) for use in uses_in(code)}
     held = [
         item
-        for name, item in getattr(value, "__dict__", {}).items()
-        if not isinstance(item, gym.Env) or any(use[0] == name and not _is_constant(item, use[1]) for use in used)
+        for name, item in attributes_in(value).items()
+        if not is_a(item, gym.Env) or any(use[0] == name and not _is_constant(item, use[1]) for use in used)
     ]
     return held + [item for method in methods for item in _used_by(method, codes)]
 
@@ -135,7 +136,7 @@ def _is_constant(env: AnyEnv, name: str | None) -> bool:
         and not any(
             name in set_by(code)
             for _, method in methods
-            if isinstance(method, types.FunctionType)
+            if is_a(method, types.FunctionType)
             for code in codes_in(method.__code__)
         )
     )
@@ -150,5 +151,5 @@ def _used_by(function: types.FunctionType, codes: set[types.CodeType]) -> list[A
     found = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
     for name, then in used:
         values = contents_of(named[name]) if name in named else [function.__globals__.get(name)]
-        found += [value for value in values if not (isinstance(value, gym.Env) and _is_constant(value, then))]
+        found += [value for value in values if not (is_a(value, gym.Env) and _is_constant(value, then))]
     return found

@@ -14,6 +14,7 @@ from typing import Any
 
 import gymnasium as gym
 
+from spec_envs.attributes import defines, is_a, read
 from spec_envs.immutable import ATOMS
 from spec_envs.wrappers.speculation.trust.code_names import codes_in
 from spec_envs.wrappers.speculation.trust.outside import is_foreign, kinds_of, layers_in
@@ -56,7 +57,7 @@ class Watch:
 def _mark(value: Any) -> Any:
     if type(value) in ATOMS:
         return value if value == value else "nan"
-    return (id(value), len(value)) if isinstance(value, _LISTS) else id(value)
+    return (id(value), len(value)) if is_a(value, _LISTS) else id(value)
 
 
 def _places(kinds: Iterable[type]) -> Iterator[_Place]:
@@ -70,21 +71,21 @@ def _places(kinds: Iterable[type]) -> Iterator[_Place]:
         if id(thing) in seen:
             continue
         seen.add(id(thing))
-        if isinstance(thing, type):
+        if is_a(thing, type):
             found_kinds.append(thing)
             todo += [function for held in vars(thing).values() for function in _functions_in(held)]
         else:
             own = [(code, thing.__globals__) for code in codes_in(thing.__code__)]
             codes += own
             named = (variables.get(name) for code, variables in own for name in code.co_names)
-            todo += [each for each in named if isinstance(each, (type, types.FunctionType)) and not is_foreign(each)]
+            todo += [each for each in named if is_a(each, (type, types.FunctionType)) and not is_foreign(each)]
     for code, variables in codes:
         yield from _changed_by(code, variables, found_kinds)
 
 
 def _functions_in(held: Any) -> list[types.FunctionType]:
-    parts = (held, *(getattr(held, name, None) for name in ("__func__", "fget", "fset", "func", "__wrapped__")))
-    return [each for each in parts if isinstance(each, types.FunctionType) and not is_foreign(each)]
+    parts = (held, *(read(held, name) for name in ("__func__", "fget", "fset", "func", "__wrapped__")))
+    return [each for each in parts if is_a(each, types.FunctionType) and not is_foreign(each)]
 
 
 def _changed_by(code: types.CodeType, variables: dict[str, Any], kinds: Iterable[type]) -> Iterator[_Place]:
@@ -96,7 +97,7 @@ def _changed_by(code: types.CodeType, variables: dict[str, Any], kinds: Iterable
 
 
 def _may_change(held: Any, is_set: bool) -> bool:
-    return not hasattr(held, "__get__") if is_set else isinstance(held, _LISTS)
+    return not defines(held, "__get__") if is_set else is_a(held, _LISTS)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -13,7 +13,7 @@ import random
 import types
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Generic, List, Optional, TypeVar  # noqa: UP035
 
 import gymnasium as gym
 import numpy as np
@@ -25,6 +25,8 @@ from spec_envs.wrappers.handlers import with_latency
 from tests.wrappers.loops import RUNTIMES, make
 
 # This module is full of objects without annotations: they are what is tested.
+T = TypeVar("T")
+
 # mypy: disable-error-code="no-untyped-def, var-annotated"
 
 
@@ -327,6 +329,38 @@ class Tree(Base):
         return self.root.visits + self.here.visits
 
 
+class ItemsAsAttributes(Base):
+    class Items(dict[str, Any]):
+        __getattr__: Any = dict.__getitem__  # raises KeyError for what is not there
+        __setattr__: Any = dict.__setitem__
+
+    class Rows(list[Any]):
+        def __getattr__(self, name):
+            return [row[name] for row in self]
+
+    def begin(self):
+        self.items = self.Items(number=0)
+        self.rows = self.Rows([self.items])
+
+    def use(self, action):
+        self.rows.number[0] = self.items.number = self.items.number + 1 + action
+        return self.rows.number[0]
+
+
+class Cells(Base):
+    class Cell(Generic[T]):
+        def __init__(self, value: T) -> None:
+            self.value = value
+
+    def begin(self):
+        self.cell = self.Cell[list[int]]([0])
+        self.kinds = [self.Cell[int], dict[str, int], int | None, Optional[int], List[int]]  # noqa: UP006, UP045
+
+    def use(self, action):
+        self.cell.value.append(action)
+        return sum(self.cell.value)
+
+
 class Phases(Base):
     """Its rules are made anew in each step, from functions that close over each other."""
 
@@ -363,6 +397,7 @@ KINDS: dict[str, Callable[[], gym.Env[Any, Any]]] = {
     for kind in (
         *(Containers, Slots, WithPoint, Weak, Enums, Descriptor, Itertools, ClassOfInstance, BoundMethod, Nonlocal),
         *(CachedProperty, ReturnsItsBuffer, Views, KeepsAnError, Draws, Hashes, HoldsItself, Sets, Tree, Phases),
+        *(ItemsAsAttributes, Cells),
         *(counting, stacked),
     )
 } | {
