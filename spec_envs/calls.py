@@ -14,7 +14,6 @@ from typing import Any
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.values import key_or_itself, own_copy
 
-
 _set = object.__setattr__
 
 
