@@ -14,6 +14,8 @@ from typing import Any
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.values import key_or_itself, own_copy
 
+_set = object.__setattr__
+
 
 class Effect(enum.Enum):
     """May a call be made speculatively?
@@ -98,8 +100,11 @@ class Call:
         if query is self.query:
             return self
         twin = object.__new__(Call)  # without the checks that this call has passed
-        for name, value in zip(Call.__slots__, (self.handler, query, self.effect, self.touches, []), strict=True):
-            object.__setattr__(twin, name, value)
+        _set(twin, "handler", self.handler)
+        _set(twin, "query", query)
+        _set(twin, "effect", self.effect)
+        _set(twin, "touches", self.touches)
+        _set(twin, "_key", [])
         return twin
 
     def __deepcopy__(self, memo: Any) -> Call:

@@ -180,5 +180,5 @@ def _broken_inside() -> Call:
 
 @RUNTIMES
 def test_closing_does_not_hide_the_first_error(runtime):
-    with pytest.raises(AttributeError, match="'str' object has no attribute 'value'"):
+    with pytest.raises(AttributeError, match="'str' object has no attribute '_value_'"):
         steps(Asks(_broken_inside), runtime)

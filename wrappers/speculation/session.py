@@ -209,7 +209,7 @@ class Session(Lifetime):
     @property
     def root(self) -> Deciding | None:
         """Where a step may begin; ``None`` before a reset, after a failed reset, and after the end of an episode."""
-        root = self._place
+        root = self.plain.place if self.is_plain else self._place
         return None if root is None or root.transition.done else root
 
     @property

@@ -134,7 +134,7 @@ class Guesser:
 """
 
 
-class Desk(CallEnv[int, int]):
+class Desk(CallEnv[Any, Any]):
     """Asks for its calls, and holds an odd object in its class."""
 
     action_space = gym.spaces.Discrete(2)
