@@ -29,6 +29,7 @@ SEEN: dict[type, Callable[[Any], Hashable]] = {
     range: repr,
     datetime.datetime: _clock_of,
     datetime.time: _clock_of,
+    datetime.timezone: repr,
 }
 #: The same beside the items of others.
 SEEN_BESIDE: dict[type, Callable[[Any], Any]] = {

@@ -439,11 +439,12 @@ def _compared_fields(kind: Any) -> tuple[str, ...]:
 
 def _key_of_object(value: Any) -> Hashable:
     kind = type(value)
+    seen = tuple(SEEN[base](value) for base in kind.__mro__ if base in SEEN)
     if kind in SEEN:
-        return (_name(kind), SEEN[kind](value))
+        return (_name(kind), *seen)
     if hashes_by_value(kind):
         try:
-            return (_name(kind), OwnRule(value), *_attributes_key(value))
+            return (_name(kind), OwnRule(value), *seen, *_attributes_key(value))
         except Exception:  # it holds something that cannot be hashed
             pass
     try:

@@ -119,6 +119,10 @@ def _holds_set(value):
     return isinstance(value, frozenset) or any(map(_holds_set, items))
 
 
+class Moment(datetime.datetime):
+    """As the classes of pandas and others are."""
+
+
 EAST = datetime.timezone(datetime.timedelta(hours=1))
 DIFFERENT = [
     (1, 1.0),
@@ -166,6 +170,8 @@ DIFFERENT = [
     (datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC), datetime.datetime(2020, 1, 1, 1, tzinfo=EAST)),
     (datetime.datetime(2020, 11, 1, 1), datetime.datetime(2020, 11, 1, 1, fold=1)),
     (datetime.time(0, tzinfo=datetime.UTC), datetime.time(1, tzinfo=EAST)),
+    (datetime.timezone(datetime.timedelta(0), "A"), datetime.timezone(datetime.timedelta(0), "B")),
+    (Moment(2020, 1, 1, tzinfo=datetime.UTC), Moment(2020, 1, 1, 1, tzinfo=EAST)),
 ]
 
 EQUAL = [
@@ -173,6 +179,7 @@ EQUAL = [
     (complex(0.0, math.nan), complex(0.0, math.nan)),
     (datetime.datetime(2020, 1, 1, tzinfo=EAST), datetime.datetime(2020, 1, 1, tzinfo=EAST)),
     (collections.deque([1], 3), collections.deque([1], 3)),
+    (Moment(2020, 1, 1, tzinfo=EAST), Moment(2020, 1, 1, tzinfo=EAST)),
     (math.nan, -math.nan),
     (np.array([1.0, math.nan]), np.array([1.0, math.nan])),
     (np.arange(6).reshape(2, 3), np.asfortranarray(np.arange(6).reshape(2, 3))),
