@@ -1,5 +1,6 @@
 """Values of queries and responses: compared by a key, and copied for a receiver who may change them."""
 
+import collections
 import contextlib
 import copy
 import copyreg
@@ -17,20 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from spec_envs.equality import (
-    MET,
-    SEEN,
-    SEEN_BESIDE,
-    Itself,
-    OwnRule,
-    hashes_by_own_rule,
-    hashes_by_value,
-    holds_texts,
-    ordered_key,
-)
+from spec_envs.equality import MET, Itself, OwnRule, hashes_by_own_rule, hashes_by_value, holds_texts, ordered_key
 from spec_envs.errors import NotCopyable
 from spec_envs.functions import copied_function, copied_method
 from spec_envs.immutable import ATOMIC_FAMILIES, ATOMS
+from spec_envs.seen import beside_items, compared_fields, has_hooks, is_seen_whole, seen_of
 from spec_envs.sets import fill_alike
 
 
@@ -311,7 +303,7 @@ def _copy_as_reduced(value: Any, memo: _Memo) -> Any:
         raise _not_copyable(value, f"{type(error).__name__}: {error}") from error
     if type(twin) is not kind:
         raise _not_copyable(value, f"its copy is a {type(twin).__name__}")
-    if isinstance(value, np.ndarray) and twin is not value and not _has_hooks(kind):  # type: ignore[arg-type]  # as above
+    if isinstance(value, np.ndarray) and twin is not value and not has_hooks(kind):  # type: ignore[arg-type]  # as above
         # numpy forgets its attributes
         vars(twin).update(_copy(vars(value), memo))
     if twin is value and not hashes_by_value(kind) and (getattr(value, "__dict__", None) or _slots_of(kind)):
@@ -375,13 +367,13 @@ def key_of(value: Any) -> Hashable:
             # A combination of flags need not have a name.
             return (_name(kind), value.name if value.name is not None else key_of(value.value))
         if dataclasses.is_dataclass(value) and not isinstance(value, type) and not hashes_by_own_rule(kind):
-            return (_name(kind), *[key_of(getattr(value, name)) for name in _compared_fields(kind)])
+            return (_name(kind), *[key_of(getattr(value, name)) for name in compared_fields(kind)])
         if isinstance(value, Mapping):
             return (_name(kind), *((key_of(k), key_of(v)) for k, v in value.items()), *_attributes_key(value))
         if isinstance(value, AbstractSet):
             MET.sets += 1
             return (_name(kind), frozenset(key_of(item) for item in value), *_attributes_key(value))
-        if isinstance(value, Sequence) and not isinstance(value, (str, bytes, range)):
+        if isinstance(value, Sequence) and not isinstance(value, (str, bytes, range, collections.UserString)):
             return (_name(kind), *map(key_of, value), *_attributes_key(value))
         return _key_of_object(value)
     except RecursionError:
@@ -401,22 +393,16 @@ def key_or_itself(value: Any) -> Hashable:
 def _attributes_key(value: Any) -> tuple[Hashable, ...]:
     """The key of what an object of a class built on one of Python's own holds beside its content."""
     kind: Any = type(value)
-    if kind in SEEN_BESIDE:
-        return (key_of(SEEN_BESIDE[kind](value)),)
+    if beside := beside_items(value):
+        return tuple(map(key_of, beside))
     held = getattr(value, "__dict__", None)
-    if not held or held is value or not isinstance(value, _BUILT_ON) or _has_hooks(kind):
+    if not held or held is value or not isinstance(value, _BUILT_ON) or has_hooks(kind):
         return ()
     return (key_of(held),)
 
 
 #: Classes whose ``==`` and pickles know nothing of the attributes that a class built on them adds.
 _BUILT_ON = (str, bytes, int, float, complex, tuple, list, dict, set, frozenset, np.ndarray)
-
-
-@functools.lru_cache(maxsize=1024)
-def _has_hooks(kind: type) -> bool:
-    names = ("__deepcopy__", "__reduce_ex__", "__reduce__", "__getstate__")
-    return any(isinstance(getattr(kind, name, None), types.FunctionType) for name in names)
 
 
 #: The types whose values are their own keys.
@@ -432,15 +418,10 @@ def _dtype_name(dtype: np.dtype[Any]) -> str:
     return dtype.str if dtype.fields is None else str(dtype.descr)
 
 
-@functools.lru_cache(maxsize=1024)
-def _compared_fields(kind: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind) if field.compare)
-
-
 def _key_of_object(value: Any) -> Hashable:
     kind = type(value)
-    seen = tuple(SEEN[base](value) for base in kind.__mro__ if base in SEEN)
-    if kind in SEEN:
+    seen = seen_of(value)
+    if is_seen_whole(kind):
         return (_name(kind), *seen)
     if hashes_by_value(kind):
         try:
