@@ -3,7 +3,11 @@
 They are compared by the rule of their class, by what they are, or by the order in which they are walked, too.
 """
 
+import array
+import collections
 import dataclasses
+import datetime
+import decimal
 import functools
 import threading
 import types
@@ -12,6 +16,26 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
+
+
+def _clock_of(value: Any) -> Hashable:
+    return value.isoformat(), value.fold, value.tzname()
+
+
+#: What can be seen of the objects of some classes, and what their ``==`` passes over: digits, signs, zones, steps.
+SEEN: dict[type, Callable[[Any], Hashable]] = {
+    decimal.Decimal: str,
+    complex: repr,
+    range: repr,
+    datetime.datetime: _clock_of,
+    datetime.time: _clock_of,
+}
+#: The same beside the items of others.
+SEEN_BESIDE: dict[type, Callable[[Any], Any]] = {
+    collections.defaultdict: lambda value: value.default_factory,
+    collections.deque: lambda value: value.maxlen,
+    array.array: lambda value: value.typecode,
+}
 
 
 class OwnRule:

@@ -1,6 +1,5 @@
 """Values of queries and responses: compared by a key, and copied for a receiver who may change them."""
 
-import collections
 import contextlib
 import copy
 import copyreg
@@ -18,7 +17,17 @@ from typing import Any
 
 import numpy as np
 
-from spec_envs.equality import MET, Itself, OwnRule, hashes_by_own_rule, hashes_by_value, holds_texts, ordered_key
+from spec_envs.equality import (
+    MET,
+    SEEN,
+    SEEN_BESIDE,
+    Itself,
+    OwnRule,
+    hashes_by_own_rule,
+    hashes_by_value,
+    holds_texts,
+    ordered_key,
+)
 from spec_envs.errors import NotCopyable
 from spec_envs.functions import copied_function, copied_method
 from spec_envs.immutable import ATOMIC_FAMILIES, ATOMS
@@ -392,8 +401,8 @@ def key_or_itself(value: Any) -> Hashable:
 def _attributes_key(value: Any) -> tuple[Hashable, ...]:
     """The key of what an object of a class built on one of Python's own holds beside its content."""
     kind: Any = type(value)
-    if kind is collections.defaultdict:
-        return (key_of(value.default_factory),)
+    if kind in SEEN_BESIDE:
+        return (key_of(SEEN_BESIDE[kind](value)),)
     held = getattr(value, "__dict__", None)
     if not held or held is value or not isinstance(value, _BUILT_ON) or _has_hooks(kind):
         return ()
@@ -430,6 +439,8 @@ def _compared_fields(kind: Any) -> tuple[str, ...]:
 
 def _key_of_object(value: Any) -> Hashable:
     kind = type(value)
+    if kind in SEEN:
+        return (_name(kind), SEEN[kind](value))
     if hashes_by_value(kind):
         try:
             return (_name(kind), OwnRule(value), *_attributes_key(value))

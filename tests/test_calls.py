@@ -1,7 +1,10 @@
 """Calls as data: keys, guesses, usage, and the cancel token."""
 
+import array
 import collections
 import dataclasses
+import datetime
+import decimal
 import enum
 import functools
 import math
@@ -116,6 +119,7 @@ def _holds_set(value):
     return isinstance(value, frozenset) or any(map(_holds_set, items))
 
 
+EAST = datetime.timezone(datetime.timedelta(hours=1))
 DIFFERENT = [
     (1, 1.0),
     (1, True),
@@ -153,9 +157,22 @@ DIFFERENT = [
     (_noted(Record(a=1), 1), _noted(Record(a=1), 2)),
     (_noted(np.zeros(2).view(Vector), 1), _noted(np.zeros(2).view(Vector), 2)),
     (collections.defaultdict(int), collections.defaultdict(list)),
+    (collections.deque([1], 3), collections.deque([1])),
+    (array.array("i", [1]), array.array("l", [1])),
+    (decimal.Decimal("1.0"), decimal.Decimal("1.00")),
+    (decimal.Decimal("0"), decimal.Decimal("-0")),
+    (complex(0.0, 0.0), complex(0.0, -0.0)),
+    (range(0, 3, 2), range(0, 4, 2)),
+    (datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC), datetime.datetime(2020, 1, 1, 1, tzinfo=EAST)),
+    (datetime.datetime(2020, 11, 1, 1), datetime.datetime(2020, 11, 1, 1, fold=1)),
+    (datetime.time(0, tzinfo=datetime.UTC), datetime.time(1, tzinfo=EAST)),
 ]
 
 EQUAL = [
+    (decimal.Decimal("NaN"), decimal.Decimal("NaN")),
+    (complex(0.0, math.nan), complex(0.0, math.nan)),
+    (datetime.datetime(2020, 1, 1, tzinfo=EAST), datetime.datetime(2020, 1, 1, tzinfo=EAST)),
+    (collections.deque([1], 3), collections.deque([1], 3)),
     (math.nan, -math.nan),
     (np.array([1.0, math.nan]), np.array([1.0, math.nan])),
     (np.arange(6).reshape(2, 3), np.asfortranarray(np.arange(6).reshape(2, 3))),
