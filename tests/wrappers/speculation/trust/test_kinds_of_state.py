@@ -339,7 +339,7 @@ class ItemsAsAttributes(Base):
             return [row[name] for row in self]
 
     def begin(self):
-        self.items = self.Items(number=0)
+        self.items: Any = self.Items(number=0)
         self.rows = self.Rows([self.items])
 
     def use(self, action):
@@ -353,7 +353,7 @@ class Cells(Base):
             self.value = value
 
     def begin(self):
-        self.cell = self.Cell[list[int]]([0])
+        self.cell = self.Cell[list[int]]([0])  # type: ignore[operator]
         self.kinds = [self.Cell[int], dict[str, int], int | None, Optional[int], List[int]]  # noqa: UP006, UP045
 
     def use(self, action):

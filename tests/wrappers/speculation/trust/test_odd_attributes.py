@@ -27,7 +27,7 @@ class Client:
 
 
 class Lazy:
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:
         raise RuntimeError("not configured yet")
 
