@@ -79,13 +79,15 @@ class EnginePool(MadeAnew, Closing):
 
     def __init__(
         self,
-        path: str | None = None,
+        path: str | os.PathLike[str] | None = None,
         *,
         max_engines: int | None = None,
         hash_mb: int = 1,
         timeout_s: float = 60.0,
     ) -> None:
-        self._path = path
+        if path is not None and (not isinstance(path, str | os.PathLike) or "\0" in os.fsdecode(path)):
+            raise InvalidConfiguration(f"path must be a command such as 'gnuchess --uci', not {path!r:.200}")
+        self._path = None if path is None else os.fsdecode(path)
         self._max_engines = integer_or_none("max_engines", max_engines, least=1) or min(4, os.cpu_count() or 1)
         self._hash_mb = integer("hash_mb", hash_mb, least=1)
         self._timeout_s = positive("timeout_s", timeout_s)
@@ -115,7 +117,7 @@ class EnginePool(MadeAnew, Closing):
             HandlerFailed: The engine does not start, hung, died again when the query was repeated, or answered with an
                 illegal move or none.
             InvalidConfiguration: There is no limit, or a limit is below 1; the position is impossible, and would crash
-                the engine; or ``multipv`` is above 1, and the engine cannot rank moves.
+                the engine, or is of a variant; or ``multipv`` is above 1, and the engine cannot rank moves.
             DependencyNotInstalled: There is no engine.
             EnvClosed: The pool was closed.
         """
@@ -125,6 +127,8 @@ class EnginePool(MadeAnew, Closing):
         go = " ".join(["go", *(f"{name} {value}" for name, value in limits.items() if value is not None)])
         multipv = integer("multipv", multipv, least=1)
         board = position.board() if isinstance(position, Position) else position.copy()
+        if board.uci_variant != "chess":
+            raise InvalidConfiguration(f"engines are asked about usual chess, not about {board.uci_variant!r}")
         if not board.is_valid():
             raise InvalidConfiguration(f"no game can come to the position {board.fen()}: {board.status()!r}")
         if not any(board.legal_moves):

@@ -26,6 +26,8 @@ from spec_envs.handling import CancelToken
 _PATIENCE_S = 2.0
 #: How many characters of an engine's stderr are kept.
 _KEPT = 1000
+#: The longest line, in characters, that is read as one.
+_MAX_LINE = 1_000_000
 _OPTION = re.compile(r"option name (.+?) type \w+(.*)")
 #: The longest number that is read, without its decimals; Python refuses to read much longer ones.
 _NUMBER = r"[-+]?[0-9]{1,15}(?![^\s.])"
@@ -37,7 +39,8 @@ _STRANGER = re.compile(
     r"(?:(?:illegal|invalid) move|unknown command|error)\b.*\buci\s*$|^(?:tellics|telluser|feature)\s", re.IGNORECASE
 )
 # In the line of an analysis: the score, the first move of its line, and its rank.
-_SCORE = re.compile(rf"^info .*\bscore (lowerbound |upperbound )?(cp|mate) ({_NUMBER})( lowerbound| upperbound)?")
+_SCORE = re.compile(rf"^info .*\bscore (?:lowerbound |upperbound )?(cp|mate) ({_NUMBER})")
+_INEXACT = re.compile(r" (?:lower|upper)bound\b")
 _FIRST = re.compile(r"\bpv (\S+)")
 _RANK = re.compile(rf"\bmultipv ({_NUMBER})")
 
@@ -160,7 +163,7 @@ class Engine:
                 self._say("stop")
             lines = self._hear("bestmove")
         query.cancel.raise_if_cancelled()
-        return _ranked(query.board, lines, self._path)
+        return _ranked(query.board, lines, self._path)[: query.multipv]
 
     @contextlib.contextmanager
     def _task(self, timeout_s: float, cancel: CancelToken, late: Callable[[], str]) -> Iterator[None]:
@@ -219,7 +222,7 @@ class Engine:
             raise self._died() from error
 
     def _hear(self, word: str, stranger: re.Pattern[str] | None = None) -> list[str]:
-        """The lines that the engine prints, up to and including the first line that begins with ``word``.
+        """The options and analyses that the engine prints, and then the first line that begins with ``word``.
 
         Raises:
             EngineDied: The engine ended before.
@@ -228,12 +231,15 @@ class Engine:
         assert self._process.stdout is not None
         heard: list[str] = []
         with contextlib.suppress(ValueError):  # the pipe was closed meanwhile
-            for line in self._process.stdout:
-                heard.append(line)
+            is_whole = True  # whether the line before has ended
+            while line := self._process.stdout.readline(_MAX_LINE):
+                begins, is_whole = is_whole, line.endswith("\n")
                 if not _USUAL.match(line):
-                    self._words.append(line.strip()[:100])
-                if line.split()[:1] == [word] and line.endswith("\n"):  # the last line may be cut
-                    return heard
+                    self._words.append(line[:200].strip()[:100])
+                if begins and is_whole and line.split(None, 1)[:1] == [word]:  # the last line may be cut
+                    return [*heard, line]
+                if "pv" in line or "option" in line:
+                    heard.append(line)
                 if stranger and stranger.search(line):
                     raise HandlerFailed(f"it speaks another protocol, perhaps XBoard's{self._last_words()}")
         raise self._died()
@@ -312,11 +318,11 @@ def _ranked(board: chess.Board, lines: list[str], path: str) -> list[Line]:
         if score is None or first is None:
             continue
         rank = int(found[1]) if (found := _RANK.search(line)) else 1
-        exact = score[1] is None and score[4] is None
+        exact = _INEXACT.search(line) is None
         if exact or rank not in ranks or not ranks[rank][2]:
             with contextlib.suppress(ValueError):
-                move = board.parse_uci(first[1].lower()).uci()
-                ranks[rank] = (move, _centipawns(score[2], int(score[3])), exact)
+                if move := board.parse_uci(first[1].lower()):  # no null move
+                    ranks[rank] = (move.uci(), _centipawns(score[1], int(score[2])), exact)
     scores: dict[str, int] = {}
     for _, (move, points, _exact) in sorted(ranks.items()):
         scores.setdefault(move, points)

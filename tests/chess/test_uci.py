@@ -8,6 +8,7 @@ import sys
 import time
 
 import chess
+import chess.variant
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -177,13 +178,31 @@ def info(move, score, rank=None, bound=""):
         pytest.param(
             [info("e2e4", "cp 31"), "info score upperbound cp 9 pv e2e4"], [("e2e4", 31)], id="a bound before its score"
         ),
+        pytest.param(
+            [info("e2e4", "cp 31"), info("e2e4", "cp 9", bound=" wdl 1 2 997 upperbound")],
+            [("e2e4", 31)],
+            id="a bound behind chances",
+        ),
         pytest.param([info("a1a1", "cp 900")], [("e2e4", 0)], id="an illegal line"),
+        pytest.param([info("0000", "cp 900", 1), info("e2e4", "cp 8", 2)], [("e2e4", 8)], id="a null move"),
+        pytest.param(
+            [info(move, "cp 8", rank) for rank, move in enumerate(("e2e4", "d2d4", "c2c4", "b2b4", "a2a4"), 1)],
+            [("e2e4", 8), ("d2d4", 8), ("c2c4", 8)],
+            id="more than were asked for",
+        ),
         pytest.param(["info depth 1", "info", "", "info pv", "info score cp", "what?"], [("e2e4", 0)], id="noise"),
     ],
 )
 def test_the_best_move_wins_over_the_lines(fake, lines, expected):
     with fake.pool([*lines, "bestmove e2e4 ponder e7e5"], ["MultiPV type spin default 1 min 1 max 9"]) as pool:
         assert [(line.move, line.score) for line in pool.analyse(Position(), depth=9, multipv=3)] == expected
+
+
+@pytest.mark.parametrize("blank", ["", " "])
+def test_a_line_that_is_very_long_is_no_answer(fake, blank):
+    fake.answers(["x" * (2_000_000 - len(blank)) + f"{blank}bestmove d2d4", "pv " * 500_000, *BEST])
+    with fake.pool("by file") as pool:
+        assert [line.move for line in pool.analyse(Position(), depth=9)] == ["e2e4"]
 
 
 @pytest.mark.parametrize("limit", [{"nodes": 7}, {"nodes": 1}, {"depth": 3}, {"depth": 2, "nodes": 5}])
@@ -259,6 +278,23 @@ def test_ranking_needs_an_engine_that_can_rank(fake, capfd):
 def test_a_command_that_starts_no_engine_is_named(command):
     with EnginePool(command or " ") as pool, pytest.raises(HandlerFailed, match="does not start as a UCI engine"):
         pool.analyse(Position(), depth=1)
+
+
+@pytest.mark.parametrize("path", [b"stockfish", 7, ["gnuchess", "--uci"], "a\0b"], ids=repr)
+def test_what_is_no_command_is_refused(path):
+    with pytest.raises(InvalidConfiguration, match="path must be a command such as 'gnuchess --uci', not "):
+        EnginePool(path)
+
+
+def test_a_path_may_be_a_path_object(tmp_path):
+    with EnginePool(tmp_path / "engine") as pool, pytest.raises(HandlerFailed, match="engine does not start"):
+        pool.analyse(Position(), depth=1)
+
+
+@pytest.mark.parametrize("board", [each for each in chess.variant.VARIANTS if each.uci_variant != "chess"])
+def test_variants_are_refused(fake, board):
+    with fake.pool(BEST) as pool, pytest.raises(InvalidConfiguration, match=f"not about '{board.uci_variant}'"):
+        pool.analyse(board(), depth=1)
 
 
 ENGINES = ("toga2", "glaurung", "ethereal-chess", "gnuchess --uci", "stockfish")
