@@ -321,8 +321,8 @@ def _ranked(board: chess.Board, lines: list[str], path: str) -> list[Line]:
         exact = _INEXACT.search(line) is None
         if exact or rank not in ranks or not ranks[rank][2]:
             with contextlib.suppress(ValueError):
-                if move := board.parse_uci(first[1].lower()):  # no null move
-                    ranks[rank] = (move.uci(), _centipawns(score[1], int(score[2])), exact)
+                if move_of_line := board.parse_uci(first[1].lower()):  # no null move
+                    ranks[rank] = (move_of_line.uci(), _centipawns(score[1], int(score[2])), exact)
     scores: dict[str, int] = {}
     for _, (move, points, _exact) in sorted(ranks.items()):
         scores.setdefault(move, points)

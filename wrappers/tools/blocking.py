@@ -100,7 +100,8 @@ class BlockingTools(NotPicklable, Closing):
             try:
                 value = execute()
             except Exception as error:
-                turn.set_exception(error)
+                # A future refuses a StopIteration, and the call would never end.
+                turn.set_exception(RuntimeError(repr(error)) if isinstance(error, StopIteration) else error)
                 called.exception()  # the proxy has recorded the failure
                 raise
             turn.set_result(value)

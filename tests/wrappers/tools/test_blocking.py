@@ -174,7 +174,9 @@ def test_own_calls_are_made_in_the_calling_thread_and_calls_ahead_beside_it():
         assert len(threads) == 2
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), KeyError("y"), TimeoutError(), KeyboardInterrupt(), SystemExit(3)])
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), KeyError("y"), TimeoutError(), KeyboardInterrupt(), SystemExit(3), StopIteration(4)]
+)
 def test_errors_of_own_calls_reach_the_caller(error):
     async def never(arguments, context):
         raise AssertionError
