@@ -374,7 +374,7 @@ def declared_effect(what: str, handler: object) -> Effect | None:
     effect = attribute_of(handler, "effect")
     if effect is None:
         return None
-    check_effect(f"effect of the {what} {getattr(handler, '__name__', type(handler).__name__)}", effect)
+    check_effect(f"effect of the {what} {attribute_of(handler, '__name__', type(handler).__name__)}", effect)
     return cast(Effect, effect)
 
 

@@ -6,6 +6,8 @@ import types
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from spec_envs.attributes import attribute_of
+
 #: Of a function that takes any number of arguments, by place or by name.
 _TAKES_MORE = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 
@@ -83,9 +85,8 @@ def _function_of(function: Callable[..., Any]) -> Any:
         return function.__func__
     call: Any = getattr(type(function), "__call__", None)  # noqa: B004  (what it is, not whether)
     is_own = type(call) is types.FunctionType and not isinstance(function, type)
-    return (
-        call if is_own and not hasattr(function, "__wrapped__") and not hasattr(function, "__signature__") else function
-    )
+    says_more = any(attribute_of(function, name) is not None for name in ("__wrapped__", "__signature__"))
+    return call if is_own and not says_more else function
 
 
 def _in_code_of(function: types.FunctionType) -> dict[str, Parameter]:

@@ -117,7 +117,7 @@ class DecoratedHandler:
 
     def close(self) -> None:
         """Close the inner handler, if it has ``close``."""
-        close = getattr(self.inner, "close", None)
+        close = attribute_of(self.inner, "close")
         if close is not None:
             close()
 
