@@ -57,9 +57,12 @@ class ToolCall:
 
     @property
     def key(self) -> str:
-        """A text that is equal for equal calls: the name, and the arguments in canonical form; made once."""
+        """A text that is equal for equal calls: the name and the arguments; made once. ``60`` and ``60.0`` differ.
+
+        A tool may answer an int and a float differently.
+        """
         if not self._key:
-            object.__setattr__(self, "_key", f"{self.name}({canonical(self.arguments)})")
+            object.__setattr__(self, "_key", f"{self.name}({_encode(_plain(self.arguments, exact=True))})")
         return self._key
 
 
@@ -124,12 +127,12 @@ def canonical(value: Any) -> str:
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, *, exact: bool = False) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): _plain(each, exact=exact) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, float) and value.is_integer():
+        return [_plain(each, exact=exact) for each in value]
+    if not exact and isinstance(value, float) and value.is_integer():
         return int(value)
     return value
 

@@ -100,7 +100,7 @@ class TestCanonical:
         assert canonical(other) != canonical([1, 2])
 
     def test_makes_calls_comparable(self):
-        assert ToolCall("f", {"a": 1, "b": 2.0}, "x").key == ToolCall("f", {"b": 2, "a": 1}, "y").key
+        assert ToolCall("f", {"a": 1, "b": 2.0}, "x").key == ToolCall("f", {"b": 2.0, "a": 1}, "y").key
 
 
 def test_tools_are_read_from_schemas_of_both_forms():

@@ -174,6 +174,8 @@ ODD_CALLS: list[Any] = [
     {"name": None, "arguments": {}},
     {"name": "clock", "arguments": [1]},
     {"name": "clock", "arguments": "x"},
+    {"name": "clock", "arguments": []},
+    {"name": "clock", "arguments": False},
     {"name": "clock", "_meta": 7},
     {"name": "clock", "_meta": [1]},
     {"arguments": {}},

@@ -271,6 +271,17 @@ def test_eager_tasks_change_nothing():
     asyncio.run(main())
 
 
+def test_a_plain_policy_that_raises_stop_iteration_ends_the_plain_loop():
+    def never(observation: Any) -> int:
+        raise StopIteration
+
+    async def main() -> None:
+        certificate = await certify_async(lambda: FakeEnv({"world": Slow(seconds=0.0)}), never, {}, [0])
+        assert certificate.failure is not None and "StopIteration" in certificate.failure.error
+
+    asyncio.run(main())
+
+
 #: Nothing is made ahead of time; where a handler has a limit, the tree keeps to it also then.
 PLAINLY = Limits(max_inflight=0)
 THROUGH_THE_TREE = Limits(max_inflight=0, per_handler={"world": HandlerLimit(max_inflight=9)})

@@ -115,23 +115,23 @@ class AsyncioRuntime(NotPicklable):
 
     async def call(self, name: str, handler: Handler, query: Any) -> Any:
         """Call ``handler`` outside of any episode, and return its response."""
-        answer: asyncio.Future[Any] = self.own_loop().create_future()
+        # The error is a part of the outcome, since a future refuses a StopIteration.
+        answer: asyncio.Future[tuple[Any, BaseException | None]] = self.own_loop().create_future()
         token = self.token()
 
         def deliver(value: Any, error: BaseException | None) -> None:
-            if answer.done():
-                return
-            if error is None:
-                answer.set_result(value)
-            else:
-                answer.set_exception(error)
+            if not answer.done():
+                answer.set_result((value, error))
 
         self.spawn(Job(name, lambda cancel: answered(handler, query, cancel), deliver, token, is_async(handler)))
         try:
-            return await answer
+            value, error = await answer
         except BaseException:
             token.cancel()
             raise
+        if error is not None:
+            raise error
+        return value
 
     def run_here(self, function: Callable[[CancelToken], Any], token: CancelToken) -> Any:
         """Refuse to block the event loop.

@@ -276,7 +276,8 @@ class Ahead:
             return None
         if self._has_paused() or self._is_old or self._run.num_events > _MAX_EVENTS:
             self._renew()
-        arguments = params.get("arguments") or {}
+        arguments = params.get("arguments")
+        arguments = {} if arguments is None else arguments
         tool = self._add(server, params["name"])
         self._served_by(server).check(params["name"])
         self._tools.doubt(tool, touches_all=self._names.is_doubtful(server.config.name, params["name"]))

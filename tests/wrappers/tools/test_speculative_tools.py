@@ -231,6 +231,23 @@ def test_a_sample_is_used_once_and_a_read_by_its_run_alone_unless_shared():
     run(main)
 
 
+@pytest.mark.parametrize(
+    ("guessed", "called"),
+    [(1, 1.0), (1.0, 1), (0.0, -0.0), (10**20, 1e20), (1, True)],
+    ids=repr,
+)
+def test_a_tool_gets_numbers_as_the_agent_has_written_them(guessed, called):
+    async def main():
+        async with made(Table({None: [(0.9, "read", guessed)]}), {"read": READ}) as tools:
+            world = World(tools, "read")
+            async with tools.run():
+                await asyncio.sleep(5)
+                result, _ = await world.call("read", called)
+            assert repr(result["a"]) == repr(called) and len(world.log) == 2
+
+    run(main)
+
+
 def test_results_get_old():
     async def main():
         async with made(Table({None: [(0.9, "read", 1)]}), {"read": READ}, ttl_s=10.0) as tools:
