@@ -223,3 +223,32 @@ for line in sys.stdin:
             params = {"protocolVersion": params["protocolVersion"], "capabilities": {}, "serverInfo": {"name": "e"}}
         print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": params}), flush=True)
 """
+
+
+#: A server that greets with its first argument, and answers every other request with nothing.
+GREETER = """
+import json, sys
+for line in sys.stdin:
+    message = json.loads(line)
+    if "id" in message and "method" in message:
+        result = json.loads(sys.argv[1]) if message["method"] == "initialize" else {}
+        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}), flush=True)
+"""
+USUAL = {"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "x", "version": "1"}}
+
+
+@pytest.mark.parametrize("greeting", [None, "x", {}, USUAL | {"protocolVersion": 7}, USUAL | {"serverInfo": "x"}])
+def test_one_of_several_servers_that_greets_oddly_is_left_out(bench, greeting):
+    tables = (
+        f"[servers.{name}]\ncommand = {json.dumps([sys.executable, '-S', '-c', GREETER, json.dumps(each)])}\n"
+        for name, each in {"odd": greeting, "usual": USUAL}.items()
+    )
+    (bench.folder / "rules.toml").write_text("".join(tables))
+
+    async def main() -> None:
+        peer = await Peer.of(bench.command(server=()), bench.log)
+        assert (await peer.ask("tools/list", {}))["result"] == {"tools": []}
+        assert "error" in await peer.ask("completion/complete", {"ref": 7})
+        assert await peer.end() == 0
+
+    run(main)

@@ -23,6 +23,7 @@ Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 See = Callable[[Server, Message, Any], None]
 
 _INVALID_PARAMS = -32602
+_INTERNAL_ERROR = -32603
 
 
 class Routes(Protocol):
@@ -136,6 +137,9 @@ class SeveralServers:
             outcome = {"result": await self._result(message)}
         except RpcError as error:
             outcome = {"error": error.error}
+        except Exception as error:  # what a server has answered is not as it should be
+            note(f"answers to {message['method']!r} cannot be joined: {error!r}")
+            outcome = {"error": {"code": _INTERNAL_ERROR, "message": f"spec-envs mcp-proxy: {error!r}"}}
         answered({"jsonrpc": "2.0", "id": message["id"], **outcome}, None)
 
     async def _result(self, message: Message) -> Any:
@@ -186,6 +190,7 @@ class SeveralServers:
         """
         found = await self._of_all(message)
         if message["method"] == "initialize":
+            found = {name: result if _greets(result) else _refusal(result) for name, result in found.items()}
             # A server that has greeted by the protocol of 2026, as another one has not, accepts no handshake any more.
             for name in [name for name, result in found.items() if isinstance(result, RpcError)]:
                 found[name] = await self._greeted_anew(self._servers[name], message)
@@ -200,7 +205,8 @@ class SeveralServers:
         """The greeting of a server that is started again for the purpose, or its refusal."""
         await server.end()
         try:
-            return await self._of(server, message)
+            result = await self._of(server, message)
+            return result if _greets(result) else _refusal(result)
         except RpcError as refusal:
             return refusal
 
@@ -300,6 +306,21 @@ class SeveralServers:
 def _joint_id(server: Server, number: Any) -> str:
     """The id that the client sees for a request of one of the servers."""
     return f"{server.config.name}/{json.dumps(number)}"
+
+
+def _greets(result: Any) -> bool:
+    """Whether ``result`` is an answer to "initialize" that can be joined with others."""
+    return (
+        isinstance(result, dict)
+        and isinstance(result.get("protocolVersion"), str)
+        and isinstance(result.get("serverInfo", {}), dict)
+    )
+
+
+def _refusal(result: Any) -> RpcError:
+    if isinstance(result, RpcError):
+        return result
+    return RpcError({"code": _INTERNAL_ERROR, "message": f"its greeting makes no sense: {result!r:.200}"})
 
 
 def _joined_greeting(results: dict[str, Any]) -> Any:
