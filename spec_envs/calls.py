@@ -14,6 +14,7 @@ from typing import Any
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.values import key_or_itself, own_copy
 
+#: Sets a field of a frozen object.
 _set = object.__setattr__
 
 
@@ -81,7 +82,7 @@ class Call:
         if type(self.effect) is not Effect:
             check_effect(f"the effect of a call of {self.handler!r}", self.effect)
         if self.touches is not None:
-            object.__setattr__(self, "touches", parts_named(self.touches))
+            _set(self, "touches", parts_named(self.touches))
 
     @property
     def key(self) -> Hashable:

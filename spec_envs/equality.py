@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+_TEXT = frozenset({str})
+
 
 class OwnRule:
     """An object that is compared by the ``__eq__`` and ``__hash__`` of its class, whatever these do.
@@ -122,4 +124,7 @@ def holds_texts(value: dict[Any, Any]) -> bool:
     return _TEXT.issuperset(map(type, value)) and _TEXT.issuperset(map(type, value.values()))
 
 
-_TEXT = frozenset({str})
+@functools.lru_cache(maxsize=1024)
+def compared_fields(kind: Any) -> tuple[str, ...]:
+    """The names of the fields of a dataclass that count when two are compared."""
+    return tuple(field.name for field in dataclasses.fields(kind) if field.compare)

@@ -2,7 +2,6 @@
 
 import array
 import collections
-import dataclasses
 import datetime
 import decimal
 import functools
@@ -52,9 +51,3 @@ def has_hooks(kind: type) -> bool:
     """Whether a class says itself how its objects are copied or pickled."""
     names = ("__deepcopy__", "__reduce_ex__", "__reduce__", "__getstate__")
     return any(isinstance(getattr(kind, name, None), types.FunctionType) for name in names)
-
-
-@functools.lru_cache(maxsize=1024)
-def compared_fields(kind: Any) -> tuple[str, ...]:
-    """The names of the fields of a dataclass that count when two are compared."""
-    return tuple(field.name for field in dataclasses.fields(kind) if field.compare)

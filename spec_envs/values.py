@@ -18,11 +18,20 @@ from typing import Any
 
 import numpy as np
 
-from spec_envs.equality import MET, Itself, OwnRule, hashes_by_own_rule, hashes_by_value, holds_texts, ordered_key
+from spec_envs.equality import (
+    MET,
+    Itself,
+    OwnRule,
+    compared_fields,
+    hashes_by_own_rule,
+    hashes_by_value,
+    holds_texts,
+    ordered_key,
+)
 from spec_envs.errors import NotCopyable
 from spec_envs.functions import copied_function, copied_method
 from spec_envs.immutable import ATOMIC_FAMILIES, ATOMS
-from spec_envs.seen import beside_items, compared_fields, has_hooks, is_seen_whole, seen_of
+from spec_envs.seen import beside_items, has_hooks, is_seen_whole, seen_of
 from spec_envs.sets import fill_alike
 
 
