@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from spec_envs.attributes import has_hooks
 from spec_envs.equality import (
     MET,
     Itself,
@@ -31,7 +32,7 @@ from spec_envs.equality import (
 from spec_envs.errors import NotCopyable
 from spec_envs.functions import copied_function, copied_method
 from spec_envs.immutable import ATOMIC_FAMILIES, ATOMS
-from spec_envs.seen import beside_items, has_hooks, is_seen_whole, seen_of
+from spec_envs.seen import beside_items, is_seen_whole, seen_of
 from spec_envs.sets import fill_alike
 
 
@@ -312,7 +313,7 @@ def _copy_as_reduced(value: Any, memo: _Memo) -> Any:
         raise _not_copyable(value, f"{type(error).__name__}: {error}") from error
     if type(twin) is not kind:
         raise _not_copyable(value, f"its copy is a {type(twin).__name__}")
-    if isinstance(value, np.ndarray) and twin is not value and not has_hooks(kind):  # type: ignore[arg-type]  # as above
+    if isinstance(value, np.ndarray) and twin is not value and not has_hooks(kind):
         # numpy forgets its attributes
         vars(twin).update(_copy(vars(value), memo))
     if twin is value and not hashes_by_value(kind) and (getattr(value, "__dict__", None) or _slots_of(kind)):
