@@ -313,7 +313,7 @@ def _copy_as_reduced(value: Any, memo: _Memo) -> Any:
         raise _not_copyable(value, f"{type(error).__name__}: {error}") from error
     if type(twin) is not kind:
         raise _not_copyable(value, f"its copy is a {type(twin).__name__}")
-    if isinstance(value, np.ndarray) and twin is not value and not has_hooks(kind):
+    if isinstance(value, np.ndarray) and twin is not value and not has_hooks(kind):  # type: ignore[arg-type]  # as above
         # numpy forgets its attributes
         vars(twin).update(_copy(vars(value), memo))
     if twin is value and not hashes_by_value(kind) and (getattr(value, "__dict__", None) or _slots_of(kind)):
