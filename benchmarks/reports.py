@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import platform
 import statistics
 import string
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -132,7 +133,7 @@ def _widths(widest: Sequence[int], least: Sequence[int], room: int) -> Sequence[
 _hidden: list[None] = []
 
 
-@contextmanager
+@contextlib.contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[..., None]]:
     """Show on standard error how far the block is; yields the function that advances it by one.
 
@@ -143,7 +144,7 @@ def progress(what: str, total: int) -> Iterator[Callable[..., None]]:
         yield lambda *_: advance(1.0)
 
 
-@contextmanager
+@contextlib.contextmanager
 def weighed_progress(what: str, weights: Sequence[float]) -> Iterator[Callable[[float], None]]:
     """As ``progress``, for parts of work that take differently long; the function is told the weight of a part."""
     if _hidden:
@@ -155,7 +156,7 @@ def weighed_progress(what: str, weights: Sequence[float]) -> Iterator[Callable[[
         yield advance
 
 
-@contextmanager
+@contextlib.contextmanager
 def without_progress() -> Iterator[None]:
     """Have ``progress`` show nothing in the ``with``."""
     _hidden.append(None)
@@ -165,7 +166,7 @@ def without_progress() -> Iterator[None]:
         _hidden.pop()
 
 
-@contextmanager
+@contextlib.contextmanager
 def _bar(what: str, weights: Sequence[float], terminal: Console) -> Iterator[Callable[[float], None]]:
     parts = TextColumn(f"{{task.fields[parts]}}/{len(weights)}")
     columns = (TextColumn("{task.description}"), BarColumn(), parts, TimeElapsedColumn(), TextColumn("left"))
@@ -174,7 +175,7 @@ def _bar(what: str, weights: Sequence[float], terminal: Console) -> Iterator[Cal
         yield lambda weight: bar.update(task, advance=weight, parts=bar.tasks[0].fields["parts"] + 1)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _lines(what: str, weights: Sequence[float], terminal: Console) -> Iterator[Callable[[float], None]]:
     """Print every ten seconds how far the block is, from a thread, so that one long step is reported as well."""
     done: list[float] = []  # appended to by several threads, perhaps
@@ -283,12 +284,13 @@ def publish(
     """Write a report to a file as JSON (``-``: to standard output), or print it for a person if there is no file.
 
     Args:
-        json_file: The file; ``None``: print, and show progress before.
+        json_file: The file; ``None``: print, and show progress before. What libraries print while the report is made
+            goes to standard error, so that standard output is the report alone.
         run: Makes the report.
         show: What is printed of it: tables, and texts, which are wrapped between words on a terminal only.
     """
     if json_file is not None:
-        with without_progress():
+        with without_progress(), contextlib.redirect_stdout(sys.stderr):
             report = run()
         write_text(json.dumps(report, indent=2, allow_nan=False), json_file)
         return

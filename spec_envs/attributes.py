@@ -5,6 +5,7 @@ dictionary with ``__getattr__ = dict.__getitem__``.
 """
 
 import copyreg
+import functools
 import types
 from typing import Any, TypeGuard, TypeVar
 
@@ -27,6 +28,13 @@ def is_a(value: Any, kinds: type[_T] | tuple[type[_T], ...]) -> TypeGuard[_T]:
 def defines(value: Any, name: str) -> bool:
     """Whether the class of ``value``, or a base of it, has an attribute ``name``."""
     return any(name in vars(kind) for kind in type(value).__mro__)
+
+
+@functools.lru_cache(maxsize=1024)
+def has_hooks(kind: Any) -> bool:
+    """Whether a class, or a base of it, says itself, in Python, how its objects are copied or pickled."""
+    names = ("__deepcopy__", "__reduce_ex__", "__reduce__", "__getstate__")
+    return any(isinstance(getattr(kind, name, None), types.FunctionType) for name in names)
 
 
 def read(value: Any, name: str) -> Any:

@@ -4,8 +4,6 @@ import array
 import collections
 import datetime
 import decimal
-import functools
-import types
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -44,10 +42,3 @@ def beside_items(value: Any) -> tuple[Any, ...]:
     """What a container is beside its items, such as the bound of a queue; empty for most."""
     look = _BESIDE.get(type(value))
     return () if look is None else (look(value),)
-
-
-@functools.lru_cache(maxsize=1024)
-def has_hooks(kind: type) -> bool:
-    """Whether a class says itself how its objects are copied or pickled."""
-    names = ("__deepcopy__", "__reduce_ex__", "__reduce__", "__getstate__")
-    return any(isinstance(getattr(kind, name, None), types.FunctionType) for name in names)

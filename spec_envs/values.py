@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from spec_envs.attributes import has_hooks
 from spec_envs.equality import (
     MET,
     Itself,
@@ -31,7 +32,7 @@ from spec_envs.equality import (
 from spec_envs.errors import NotCopyable
 from spec_envs.functions import copied_function, copied_method
 from spec_envs.immutable import ATOMIC_FAMILIES, ATOMS
-from spec_envs.seen import beside_items, has_hooks, is_seen_whole, seen_of
+from spec_envs.seen import beside_items, is_seen_whole, seen_of
 from spec_envs.sets import fill_alike
 
 

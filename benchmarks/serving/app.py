@@ -123,8 +123,9 @@ class ModelApp:
                 await asyncio.Event().wait()
             if number == fault.drop_after:
                 return
-            await asyncio.sleep(max(0.0, start + first_s + number * next_s - loop.time()))
-            if dropped.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(start + first_s + number * next_s):
+                    await dropped.wait()
                 return
             self.counter.produced(served)
             yield token

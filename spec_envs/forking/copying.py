@@ -17,6 +17,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from spec_envs.attributes import has_hooks
 from spec_envs.forking.arrays import COPY_ARRAYS, CTYPES, copy_ctypes
 from spec_envs.forking.callables import COPY_CALLABLES, refuse_cached
 from spec_envs.forking.generators import restored, snapshot
@@ -24,7 +25,6 @@ from spec_envs.forking.kinds import (
     Uncopyable,
     generators_of,
     guarded,
-    has_hooks,
     holds_spaces,
     is_atomic,
     is_global,

@@ -152,13 +152,6 @@ def without_deprecation(kind: type, run: Callable[[], _T]) -> _T:
         return run()
 
 
-@functools.lru_cache(maxsize=1024)
-def has_hooks(kind: Any) -> bool:
-    """Whether a class defines in Python how its objects are copied."""
-    names = ("__deepcopy__", "__reduce_ex__", "__reduce__", "__getstate__", "__setstate__")
-    return any(isinstance(getattr(kind, name, None), types.FunctionType) for name in names)
-
-
 def hashes_by_identity(kind: Any) -> bool:
     """Whether an object and its copy have different hashes."""
     return kind.__hash__ is object.__hash__

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner
@@ -11,9 +13,11 @@ from spec_envs.benchmarks.cli import main
 
 
 def report_of(*args: object) -> Any:
-    """What ``spec-envs bench ARGS --json -`` reports, less its configuration."""
-    result = CliRunner().invoke(main, ["bench", *map(str, args), "--json", "-"])
-    assert result.exit_code == 0, result.output
-    report = json.loads(result.stdout)
+    """What ``spec-envs bench ARGS --json FILE`` reports, less its configuration."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "report.json")
+        result = CliRunner().invoke(main, ["bench", *map(str, args), "--json", str(file)])
+        assert result.exit_code == 0, result.output
+        report = json.loads(file.read_text(encoding="utf-8"))
     del report["config"]
     return report

@@ -19,6 +19,7 @@ def test_it_reports_each_policy(environment: str) -> None:
     assert report["held"] == all(row["held"] for row in report["runs"])
     for row in report["runs"]:
         lost = row["guarded_seconds"] - row["plain_seconds"]
+        assert 1 <= row["rounds"] <= 3 and row["worst_step_milliseconds"] >= row["step_milliseconds"] - 1e-9
         assert row["slower"] == pytest.approx(lost / row["plain_seconds"])
         assert row["step_milliseconds"] == pytest.approx(1e3 * lost / 12)
         assert row["held"] == (lost <= max(0.05 * row["plain_seconds"], 1e-4 * 12))

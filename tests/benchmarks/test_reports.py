@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 import time
 from importlib import import_module
 from pathlib import Path
@@ -74,6 +75,15 @@ class TestProgressWithoutATerminal:
 
         reports.publish(Path("-"), run, lambda report: [])
         assert json.loads(capsys.readouterr().out) == {"served": 3}
+
+    def test_what_libraries_print_meanwhile_is_not_in_the_json(self, capsys):
+        def run():
+            sys.stdout.write("(raylet) a node has died\n")
+            return {"served": 3}
+
+        reports.publish(Path("-"), run, lambda report: [])
+        out, err = capsys.readouterr()
+        assert json.loads(out) == {"served": 3} and err == "(raylet) a node has died\n"
 
     def test_items_are_passed_on_one_by_one(self):
         watched = reports.watched(iter("abc"), "letters", 3)

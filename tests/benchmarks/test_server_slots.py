@@ -10,7 +10,7 @@ import pytest
 
 from spec_envs.agents.llm import ChatModel, ChatRequest
 from spec_envs.benchmarks.serving import ModelServer, Pace
-from spec_envs.errors import HandlerFailed
+from spec_envs.errors import CallCancelled, HandlerFailed
 from spec_envs.handling import CancelToken
 
 
@@ -44,6 +44,26 @@ def test_requests_wait_for_their_turn() -> None:
 def test_a_new_request_drops_the_oldest_one() -> None:
     answers = asked_at_once("drop", max_retries=0)
     assert [answer for answer, _ in answers] == ["dropped", "dropped", "yes"]
+
+
+def test_a_dropped_request_fails_at_once() -> None:
+    with (
+        ModelServer(lambda request: "yes", pace=Pace(first_token_s=600), slots=1, queue="drop") as server,
+        ChatModel("model", base_url=server.base_url, max_retries=0, timeout_s=600) as model,
+        ThreadPoolExecutor(2) as executor,
+    ):
+        token = CancelToken()
+
+        def ask(number: int) -> None:
+            model(ChatRequest(messages=[{"role": "user", "content": str(number)}]), token)
+
+        first = executor.submit(ask, 1)
+        while server.statistics.running < 1:
+            time.sleep(0.01)
+        second = executor.submit(ask, 2)
+        assert isinstance(first.exception(timeout=60), HandlerFailed)
+        token.cancel()
+        assert isinstance(second.exception(timeout=60), CallCancelled)
 
 
 def test_a_client_that_hangs_up_gives_its_place_back() -> None:

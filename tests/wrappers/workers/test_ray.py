@@ -172,18 +172,18 @@ def _fail():
 def test_a_node_that_is_killed_costs_its_episodes_a_retry_and_no_limit_is_passed(cluster, doors):
     limits = {"world": SharedLimit(max_inflight=3)}
     playing = play(functools.partial(make, doors.port, 0.1), itertools.count(), jobs=4, shared_limits=limits)
-    found, node_is_killed, count = {}, False, 1000
+    found = {}
     with second_node(cluster) as node, contextlib.closing(playing):
         for episode in playing:
             assert len(episode.steps) == 6 and episode.seed not in found
-            found[episode.seed] = episode
-            # Two workers are on the other node, so one of three calls in flight is theirs.
-            if not node_is_killed and doors.now == 3:
+            if not found:
+                # Two workers are on the other node, so one of three calls in flight is theirs.
+                assert until(lambda: doors.now == 3)
                 cluster.remove_node(node, allow_graceful=False)
-                node_is_killed, count = True, len(found) + 12  # more than are begun at once: those lost are among them
-            if found.keys() >= set(range(count)):
+            found[episode.seed] = episode
+            if found.keys() >= set(range(13)):  # more than are begun at once: those that were lost are among them
                 break
-    assert node_is_killed and doors.most == 3
+    assert doors.most == 3
 
 
 def test_no_window_has_more_calls_than_the_limit(cluster, doors):
