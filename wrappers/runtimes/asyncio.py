@@ -7,6 +7,7 @@ own too, so that cancelling the task that awaits the wrapper does not cancel the
 
 import asyncio
 import contextlib
+import functools
 import inspect
 import threading
 import time
@@ -60,7 +61,6 @@ class AsyncioRuntime(NotPicklable):
         self.lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn = asyncio.Lock()
-        self._threads = ThreadRuntime()
         self._open: set[Job] = set()
         self._tasks: set[asyncio.Future[Any]] = set()  # the loop itself has only weak references to tasks
         self._given_up: set[asyncio.Future[Any]] = set()  # those of them that the runtime has cancelled itself
@@ -69,6 +69,15 @@ class AsyncioRuntime(NotPicklable):
         self._lateness: _Lateness | None = None
         #: Whether no job can start any more: the runtime was closed, or its loop is being shut down.
         self.is_closed = False
+
+    @functools.cached_property
+    def _threads(self) -> ThreadRuntime:
+        """Made when a plain function is to be called first."""
+        return ThreadRuntime()
+
+    def _end_threads(self, patience_s: float | None = None) -> None:
+        if "_threads" in self.__dict__:
+            self._threads.close(patience_s)
 
     def turn(self) -> asyncio.Lock:
         """What lets one task at a time use the episode, in ``async with``.
@@ -206,12 +215,12 @@ class AsyncioRuntime(NotPicklable):
         """
         if self.own_loop() is not asyncio.get_running_loop():
             self._open.clear()
-            self._threads.close()
+            self._end_threads()
             return
         deadline = self.now() + _CLOSE_S
         while self._open and self.now() < deadline:
             await self.changed(deadline)
-        self._threads.close(patience_s=0.0 if self._open else None)
+        self._end_threads(patience_s=0.0 if self._open else None)
         warn_of_stuck((job.name for job in self._open if job.is_async), "that they were cancelled")
 
     def own_loop(self) -> asyncio.AbstractEventLoop:
