@@ -7,7 +7,6 @@ own too, so that cancelling the task that awaits the wrapper does not cancel the
 
 import asyncio
 import contextlib
-import functools
 import inspect
 import threading
 import time
@@ -61,6 +60,7 @@ class AsyncioRuntime(NotPicklable):
         self.lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn = asyncio.Lock()
+        self._made_threads: ThreadRuntime | None = None
         self._open: set[Job] = set()
         self._tasks: set[asyncio.Future[Any]] = set()  # the loop itself has only weak references to tasks
         self._given_up: set[asyncio.Future[Any]] = set()  # those of them that the runtime has cancelled itself
@@ -70,14 +70,16 @@ class AsyncioRuntime(NotPicklable):
         #: Whether no job can start any more: the runtime was closed, or its loop is being shut down.
         self.is_closed = False
 
-    @functools.cached_property
+    @property
     def _threads(self) -> ThreadRuntime:
         """Made when a plain function is to be called first."""
-        return ThreadRuntime()
+        if self._made_threads is None:
+            self._made_threads = ThreadRuntime()
+        return self._made_threads
 
     def _end_threads(self, patience_s: float | None = None) -> None:
-        if "_threads" in self.__dict__:
-            self._threads.close(patience_s)
+        if self._made_threads is not None:
+            self._made_threads.close(patience_s)
 
     def turn(self) -> asyncio.Lock:
         """What lets one task at a time use the episode, in ``async with``.

@@ -63,6 +63,7 @@ class Driver:
         ledger: Ledger,
     ) -> None:
         self._make_tree = make_tree
+        self._made_tree: SpeculationTree | None = None
         self._runtime = runtime
         self._handler = handler
         self._ledger = ledger
@@ -75,18 +76,17 @@ class Driver:
         self._broken: Exception | None = None
         self.interrupted = False
 
-    @functools.cached_property
+    @property
     def _tree(self) -> SpeculationTree:
         """Made when it is needed first: many an episode is played plainly to its end."""
-        return self._make_tree(())
+        tree = self._made_tree
+        if tree is None:
+            tree = self._made_tree = self._make_tree(())
+        return tree
 
     @property
     def _root(self) -> Node | None:
-        return self._tree.root if self._has_tree else None
-
-    @property
-    def _has_tree(self) -> bool:
-        return "_tree" in self.__dict__
+        return None if self._made_tree is None else self._made_tree.root
 
     # -- for the wrapper -----------------------------------------------------------------------------------------
 
@@ -205,8 +205,8 @@ class Driver:
             EnvClosed("the wrapper was closed while a response was awaited; make a new one"),
         )
         try:
-            if self._has_tree:
-                self._apply(self._tree.close)
+            if self._made_tree is not None:
+                self._apply(self._made_tree.close)
         except Exception:
             if first is None:
                 raise
@@ -294,7 +294,7 @@ class Driver:
         runs = self._ledger.open_runs
         for run in runs:
             run.nodes, run.state = [], RunState.CANCELLED
-        self._tree = self._make_tree(runs)
+        self._made_tree = self._make_tree(runs)
         for run in runs:
             if run not in self._tokens or (job is not None and self._tokens[run] is job.token):
                 # The event was to begin or to end this run, or the episode was to run it: nobody else ends it.
