@@ -32,7 +32,7 @@ from spec_envs.wrappers.speculation.tree.commands import (
     Start,
     StopPredicting,
 )
-from spec_envs.wrappers.speculation.tree.nodes import Process, Run, RunState
+from spec_envs.wrappers.speculation.tree.nodes import Node, Process, Run, RunState
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Driver:
         ledger: Ledger,
     ) -> None:
         self._make_tree = make_tree
-        self._tree = make_tree(())
+        self._made_tree: SpeculationTree | None = None
         self._runtime = runtime
         self._handler = handler
         self._ledger = ledger
@@ -76,12 +76,24 @@ class Driver:
         self._broken: Exception | None = None
         self.interrupted = False
 
+    @property
+    def _tree(self) -> SpeculationTree:
+        """Made when it is needed first: many an episode is played plainly to its end."""
+        tree = self._made_tree
+        if tree is None:
+            tree = self._made_tree = self._make_tree(())
+        return tree
+
+    @property
+    def _root(self) -> Node | None:
+        return None if self._made_tree is None else self._made_tree.root
+
     # -- for the wrapper -----------------------------------------------------------------------------------------
 
     @property
     def root(self) -> Process | None:
         """The process at which the episode stands; ``None`` if there is no episode."""
-        root = self._tree.root
+        root = self._root
         return None if root is None else root.process
 
     def now(self) -> float:
@@ -136,7 +148,7 @@ class Driver:
     def statistics(self) -> Statistics:
         """Counts and sums so far."""
         with self._runtime.lock:
-            root = self._tree.root
+            root = self._root
             nodes = root.subtree() if root is not None else ()
             alive = {node.run for node in nodes if node.run is not None and node.answered and not node.run.committed}
             return self._ledger.statistics(len(alive), self._tree.num_not_predicted)
@@ -144,7 +156,7 @@ class Driver:
     def diverged(self) -> None:
         """Record that the real environment did not do what the branch predicted."""
         with self._runtime.lock:
-            self._ledger.diverged(self._runtime.now(), self._tree.root)
+            self._ledger.diverged(self._runtime.now(), self._root)
 
     def made(self, handler: str, seconds: float, usage: Usage) -> None:
         """Record that a call of ``handler`` was made without the tree."""
@@ -168,7 +180,7 @@ class Driver:
     @property
     def has_failed(self) -> bool:
         """Whether the call that the episode waits for has failed."""
-        root = self._tree.root
+        root = self._root
         return root is not None and root.run is not None and root.run.state is RunState.FAILED
 
     @property
@@ -192,7 +204,8 @@ class Driver:
             EnvClosed("the wrapper was closed while a response was awaited; make a new one"),
         )
         try:
-            self._apply(self._tree.close)
+            if self._made_tree is not None:
+                self._apply(self._made_tree.close)
         except Exception:
             if first is None:
                 raise
@@ -280,7 +293,7 @@ class Driver:
         runs = self._ledger.open_runs
         for run in runs:
             run.nodes, run.state = [], RunState.CANCELLED
-        self._tree = self._make_tree(runs)
+        self._made_tree = self._make_tree(runs)
         for run in runs:
             if run not in self._tokens or (job is not None and self._tokens[run] is job.token):
                 # The event was to begin or to end this run, or the episode was to run it. So the run is ended here.
@@ -291,7 +304,7 @@ class Driver:
         """Discard the episode, even if it was interrupted."""
         if self.interrupted:
             self.interrupted, self._broken = False, None
-        if self._tree.root is not None:
+        if self._root is not None:
             self.rebase(None)
 
     def _deliver(self, event: Callable[[float], list[Command]]) -> None:

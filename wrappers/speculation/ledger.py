@@ -57,7 +57,7 @@ class Ledger:
         self._last_failure: str | None = None
         self._told: set[str] = set()
         self.has_news = False
-        self._usage: dict[str, Usage] = collections.defaultdict(Usage)
+        self._usage: dict[str, Usage] = collections.defaultdict(lambda: NOTHING)
         self.sequential_s = self.failed_s = 0.0
         self.waited_s = 0.0
         self.commits = self.windows = self.hits = 0

@@ -31,8 +31,8 @@ class Budget:
     ) -> None:
         self._limits = limits
         self._calls = calls
-        self._greatest_usage = functools.lru_cache(100)(greatest_usage)
         self._is_limited = limits.max_tokens is not None or limits.max_money is not None
+        self._greatest_usage = functools.lru_cache(100)(greatest_usage) if self._is_limited else greatest_usage
         self._spent = wasted  # usage of speculative calls that have ended, and charges of those in flight
         self._charges: dict[Run, Usage] = {}  # of speculative calls in flight
 
