@@ -78,7 +78,7 @@ class Driver:
 
     @property
     def _tree(self) -> SpeculationTree:
-        """Made when it is needed first: many an episode is played plainly to its end."""
+        """The tree, made on first use: many episodes are played plainly to their end."""
         tree = self._made_tree
         if tree is None:
             tree = self._made_tree = self._make_tree(())
