@@ -91,7 +91,7 @@ class TraceEvent:
 
 
 #: Values of these classes are kept as they are until somebody reads the trace: making their text can take longer than
-#: a step. The same holds for arrays of up to ``_SMALL_ARRAY`` numbers, and for tuples of as many numbers and short texts.
+#: a step. The same holds for arrays of up to ``_SMALL_ARRAY`` numbers, and for tuples of as many numbers or short texts.
 _NUMBERS = frozenset({int, float, bool, np.int64, np.float32, np.float64})
 _SMALL = _NUMBERS | {str, type(None)}
 _SMALL_ARRAY = 8
@@ -365,7 +365,7 @@ def _is_small(parts: tuple[Any, ...]) -> bool:
     """Whether a tuple holds no more than a few numbers and short texts."""
     if len(parts) > _SMALL_ARRAY or not _SMALL.issuperset(map(type, parts)):
         return False
-    return all([len(part) <= MAX_LENGTH for part in parts if type(part) is str])
+    return all(type(part) is not str or len(part) <= MAX_LENGTH for part in parts)
 
 
 def _place(node: Node) -> tuple[int, int | None, int]:

@@ -35,7 +35,7 @@ from spec_envs.usage import NOTHING, Usage
 from spec_envs.values import key_or_itself
 from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.quota import Quota
-from spec_envs.wrappers.speculation.tree.branches import Branches, Canonical, Change
+from spec_envs.wrappers.speculation.tree.branches import NO_CHANGE, Branches, Canonical, Change
 from spec_envs.wrappers.speculation.tree.budget import GreatestUsage
 from spec_envs.wrappers.speculation.tree.claims import Claims
 from spec_envs.wrappers.speculation.tree.commands import Command, Committed, Discarded
@@ -45,8 +45,10 @@ from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import Node, Process, Run, RunState
 from spec_envs.wrappers.speculation.tree.places import Places
 from spec_envs.wrappers.speculation.tree.predicting import Predicting
-from spec_envs.wrappers.speculation.tree.queue import Queue, share_of
+from spec_envs.wrappers.speculation.tree.queue import Queue
 from spec_envs.wrappers.speculation.tree.runs import Runs
+
+_INF = math.inf
 
 
 class SpeculationTree:
@@ -97,7 +99,7 @@ class SpeculationTree:
         self._prefetching = prefetching
         self._external = external
         self._demanded = False
-        self._held_until = math.inf
+        self._held_until = _INF
         estimates = Estimates() if estimates is None else estimates
         inflight = tuple(inflight)
         crowding = Crowding(estimates.crowds) if watches_crowds else None
@@ -134,14 +136,13 @@ class SpeculationTree:
         ``early``: it has not returned yet, but has these guesses, which others may follow or replace.
         """
         self._predicting.check_at_work(node)
-        likely = self._claims.corrected(node, guesses)
-        best = max((guess.probability for guess in likely.values()), default=None)
+        likely = self._claims.corrected(node, guesses) if guesses else {}
+        best = max([guess.probability for guess in likely.values()]) if likely else None
         self._predicting.guessed(node, best, usage, now, early=early)
         self._dial.spent(usage)
-        commands: list[Command] = []
-        if node.alive and not node.answered:
-            commands = self._take(self._branches.add_guesses(node, likely))
-        return commands + self._settle(now)
+        if not likely or not node.alive or node.answered:
+            return self._settle(now)
+        return self._take(self._branches.add_guesses(node, likely)) + self._settle(now)
 
     def began(self, run: Run, now: float) -> list[Command]:
         """The handler gets the call of ``run`` now. Needed only where ``counts_begins``."""
@@ -265,11 +266,11 @@ class SpeculationTree:
         root = self.root
         if root is None or not self._demanded or root.call is None:
             return None
-        if root.run is not None and _is_under_way(root.run):
+        if root.run is not None and root.run.is_under_way:
             wake_at: float | None = self._held_until
         else:
             wake_at = self._places.authoritative_from(root.call.handler, now)
-        return None if wake_at == math.inf else wake_at
+        return None if wake_at == _INF else wake_at
 
     # -- what becomes of nodes -----------------------------------------------------------------------------------
 
@@ -277,6 +278,8 @@ class SpeculationTree:
         """Tell all parts which nodes are new, changed or gone."""
         commands: list[Command] = []
         self.root = self._branches.root
+        if change is NO_CHANGE:
+            return commands
         for node in change.gone:
             commands += self._leave(node)
             commands.append(Discarded(node))
@@ -299,13 +302,17 @@ class SpeculationTree:
 
     def _foresee(self, node: Node) -> list[Command]:
         """Have ``node`` predicted, once its own call is under way, or if the tree may not make that call (yet)."""
-        call, run = node.call, node.run
-        if call is None or (run is not None and run.state is RunState.DONE) or self._predicting.decided.get(node):
+        call, run, is_aside = node.call, node.run, node.side_branch is not None
+        if call is None or (run is not None and run.state is RunState.DONE):
             return []
-        if node.side_branch is not None:
+        if run is None and not is_aside and node is not self.root and self._is_startable(call):
+            return []
+        if self._predicting.decided.get(node):
+            return []
+        if is_aside:
             if call.effect is Effect.WRITE:  # where the side branch waits for an action; its reads are not predicted
                 self._predicting.add(node)
-        elif node is self.root or run is not None or not self._is_startable(call):
+        else:
             if call.handler in self._guessable:
                 self._predicting.add(node)
             if call.handler in self._prefetching:
@@ -345,7 +352,9 @@ class SpeculationTree:
         predicting, queue = self._predicting, self._queue
         if predicting.waiting:
             commands += predicting.predict(root, now)
-        self._held_until = math.inf
+        self._held_until = _INF
+        if not queue.waiting:
+            return commands
         has_begun = False
         while queue.waiting and (node := self._next(root, now)) is not None:
             commands += self._begin(node, now, speculative=True)
@@ -357,10 +366,10 @@ class SpeculationTree:
     def _serve(self, root: Node, now: float) -> list[Command]:
         """See to it that the authoritative call is under way."""
         run = root.run
+        if run is not None and run.is_under_way:
+            return self._runs.promote(root, now) if run.speculative else []
         if root.call is None:
             return []
-        if run is not None and _is_under_way(run):
-            return self._runs.promote(root, now) if run.speculative else []
         if self._places.authoritative_from(root.call.handler, now) is not None:
             return []
         commands = self._runs.invalidate(root.call) if root.call.effect is Effect.WRITE else []
@@ -371,14 +380,14 @@ class SpeculationTree:
     def _next(self, root: Node, now: float) -> Node | None:
         """The best node that may start now; ``None`` where there is none, or no slot for it."""
         while self._queue.waiting and (free := self._places.num_free) > 0:
-            best = self._queue.best(lambda handler: self._places.has_room(handler, now))
+            best = self._queue.best(self._places.has_room, now)
             if best is None:
                 return None
             node, rank = best
             held, self._held_until = self._predicting.held(rank, now)
             if held >= free:
                 return None
-            self._held_until = math.inf
+            self._held_until = _INF
             if self._may_start(node, root):
                 return node
             self._queue.postpone(node)
@@ -390,7 +399,7 @@ class SpeculationTree:
         return (
             self._limits.reach(node.level - root.level, probability)
             and not _waits_for_write(node)
-            and self._dial.is_worth_calling(node.call.handler, probability, share_of(node), root)
+            and self._dial.is_worth_calling(node, probability, root)
             and self._places.has_budget(node.call)
         )
 
@@ -411,12 +420,6 @@ class SpeculationTree:
         if self.root is None:
             raise ValueError("there is no episode; call rebase first")
         return self.root
-
-
-def _is_under_way(run: Run) -> bool:
-    """Whether ``run`` has the response of its node, or will bring it."""
-    # A speculative call that failed is made again once it is the authoritative one.
-    return run.state in (RunState.RUNNING, RunState.DONE) or (run.state is RunState.FAILED and not run.early)
 
 
 def _waits_for_write(node: Node) -> bool:

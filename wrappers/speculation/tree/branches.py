@@ -33,7 +33,8 @@ class Change:
     gone: list[Node] = dataclasses.field(default_factory=list)  # nodes that were discarded, parents first
 
 
-_NO_CHANGE = Change()
+#: What most events change.
+NO_CHANGE = Change()
 
 
 class Branches:
@@ -62,7 +63,7 @@ class Branches:
         """What has changed since this was last called."""
         change = self._change
         if not (change.gone or change.grown or change.changed):
-            return _NO_CHANGE
+            return NO_CHANGE
         self._change = Change()
         return change
 

@@ -87,7 +87,16 @@ class Run:
     @property
     def in_flight(self) -> bool:
         """Whether the handler has not returned yet."""
-        return self.state in (RunState.RUNNING, RunState.CANCELLED)
+        return self.state is RunState.RUNNING or self.state is RunState.CANCELLED
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it has the response of its nodes, or will bring the response."""
+        state = self.state
+        if state is RunState.RUNNING or state is RunState.DONE:
+            return True
+        # A speculative call that failed is made again once it is the authoritative one.
+        return state is RunState.FAILED and not self.early
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -129,7 +138,8 @@ class Node:
     @property
     def answered(self) -> bool:
         """Whether the real response, given this branch, is known."""
-        return self.run is not None and self.run.state is RunState.DONE
+        run = self.run
+        return run is not None and run.state is RunState.DONE
 
     def probability_from(self, root: Node) -> float:
         """Probability that the episode comes here, seen from ``root``."""
