@@ -147,8 +147,9 @@ class CancelToken(NotPicklable):
             callbacks, self._callbacks = self._callbacks, []
             if self._event is not None:
                 self._event.set()
-        if len(callbacks) == 1:
-            callbacks[0]()
+        if len(callbacks) < 2:
+            for callback in callbacks:
+                callback()
             return
         with contextlib.ExitStack() as stack:  # calls all of them, also when one of them fails
             for callback in reversed(callbacks):

@@ -85,6 +85,8 @@ def own_copy(value: Any) -> Any:
         return value.copy("K") if value.flags.writeable else value
     if kind is dict and is_flat(value):
         return value.copy()
+    if kind is tuple and _ATOMS.issuperset(map(type, value)):
+        return value
     try:
         return _copier_of(kind)(value, {})  # type: ignore[arg-type]  # mypy thinks that a class is not hashable
     except RecursionError:
@@ -359,10 +361,12 @@ def key_of(value: Any) -> Hashable:
     kind: Any = type(value)
     if kind is str or value is None or kind is bytes:
         return value  # type: ignore[no-any-return]
+    if kind is int:
+        return ("int", value)
     if kind is float:
         return ("float", value.hex())
-    if kind is int or kind is bool:
-        return (kind.__name__, value)
+    if kind is bool:
+        return ("bool", value)
     try:
         if kind is dict and holds_texts(value):
             return ("dict", *value.items())
@@ -392,8 +396,11 @@ def key_of(value: Any) -> Hashable:
 
 def key_or_itself(value: Any) -> Hashable:
     """``key_of(value)``, with the order of sets; where that fails, since it holds itself, a key that only it has."""
-    if type(value) is str:
-        return value  # at once, since most responses are texts
+    kind = type(value)
+    if kind is str:
+        return value  # type: ignore[no-any-return]  # at once, since most responses are texts
+    if kind is int:
+        return ("int", value)  # as by ``key_of``
     try:
         return ordered_key(value, key_of)
     except (Exception, SystemExit, GeneratorExit):

@@ -21,14 +21,25 @@ from spec_envs.handling import CancelToken
 from spec_envs.pickling import NotPicklable
 from spec_envs.wrappers.runtimes.base import Job, is_interrupt, outcome_of
 
+_INF = math.inf
+
 
 class VirtualToken(CancelToken):
     """A token that counts the seconds of ``sleep`` without waiting for them."""
+
+    #: What is to be delivered when the job ends; at once when the token is cancelled.
+    outcome: _Due | None = None
 
     def __init__(self, runtime: SimulationRuntime) -> None:
         super().__init__()
         self._runtime = runtime
         self.elapsed_s = 0.0
+
+    def cancel(self) -> None:
+        """Tell the handler that its response is no longer wanted; a job that sleeps ends now. Idempotent."""
+        if self.outcome is not None and not self._cancelled:
+            self._runtime.deliver_now(self.outcome)
+        super().cancel()
 
     def _now(self) -> float:
         return self._runtime.now() + self.elapsed_s
@@ -76,8 +87,14 @@ class SimulationRuntime(NotPicklable):
             job.deliver(None, error)
             raise error
         outcome = _Due(job.name, functools.partial(job.deliver, value, error))
+        token.outcome = outcome
         self._schedule(self._clock + token.elapsed_s, outcome)
-        token.on_cancel(lambda: self._schedule(self._clock, outcome))
+        if token.cancelled:
+            self.deliver_now(outcome)
+
+    def deliver_now(self, due: _Due) -> None:
+        """Deliver ``due`` before the clock goes on."""
+        self._schedule(self._clock, due)
 
     def run(self, job: Job) -> None:
         """Like ``spawn``; the caller waits for the job with ``wait``."""
@@ -106,11 +123,11 @@ class SimulationRuntime(NotPicklable):
         Raises:
             HandlerFailed: Nothing is left to deliver: the call that the episode waits for never returns.
         """
-        limit = math.inf if until is None else until
-        while self._due and self._due[0][0] <= limit and self._due[0][0] < math.inf:
+        limit, due = _INF if until is None else until, self._due
+        while due and (at := due[0][0]) <= limit and at < _INF:
             if self._deliver_next():
                 return
-        if not math.isinf(limit):
+        if limit < _INF:
             self._clock = max(self._clock, limit)
         else:
             names = sorted({due.name for _, _, due in self._due if due.deliver is not None}) or ["none"]
@@ -140,7 +157,8 @@ class SimulationRuntime(NotPicklable):
         deliver, due.deliver = due.deliver, None
         if deliver is None:
             return False
-        self._clock = max(self._clock, at)
+        if at > self._clock:
+            self._clock = at
         deliver()
         return True
 
