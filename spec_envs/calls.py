@@ -12,7 +12,7 @@ from collections.abc import Hashable, Set
 from typing import Any
 
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.values import key_or_itself, own_copy
+from spec_envs.values import key_or_itself, own_copy, same
 
 #: Sets a field of a frozen object.
 _set = object.__setattr__
@@ -118,7 +118,11 @@ class Call:
         return not frozenset(self.touches).isdisjoint(other.touches)
 
     def __eq__(self, other: object) -> bool:
-        return self.key == other.key if isinstance(other, Call) else NotImplemented
+        if not isinstance(other, Call):
+            return NotImplemented
+        if self._key and other._key:
+            return self._key == other._key
+        return self.handler == other.handler and same(self.query, other.query)  # most calls never need a key
 
     def __hash__(self) -> int:
         return hash(self.key)

@@ -25,10 +25,15 @@ _INF = math.inf
 
 
 class VirtualToken(CancelToken):
-    """A token that counts the seconds of ``sleep`` without waiting for them."""
+    """A token that counts the seconds of ``sleep`` without waiting for them.
 
-    #: What is to be delivered when the job ends; at once when the token is cancelled.
-    outcome: _Due | None = None
+    Attributes:
+        name: The name of its job.
+        deliver: Delivers the outcome of the job; ``None`` before there is one, and once it was delivered.
+    """
+
+    name = ""
+    deliver: Callable[[], None] | None = None
 
     def __init__(self, runtime: SimulationRuntime) -> None:
         super().__init__()
@@ -37,8 +42,8 @@ class VirtualToken(CancelToken):
 
     def cancel(self) -> None:
         """Tell the handler that its response is no longer wanted; a job that sleeps ends now. Idempotent."""
-        if self.outcome is not None and not self._cancelled:
-            self._runtime.deliver_now(self.outcome)
+        if self.deliver is not None and not self._cancelled:
+            self._runtime.deliver_now(self)
         super().cancel()
 
     def _now(self) -> float:
@@ -58,7 +63,7 @@ class SimulationRuntime(NotPicklable):
         self.lock = threading.RLock()  # nobody else takes it, but it costs less than a context that does nothing
         self._clock = 0.0
         self._sequence = itertools.count()
-        self._due: list[tuple[float, int, _Due]] = []
+        self._due: list[tuple[float, int, _Due | VirtualToken]] = []
 
     def now(self) -> float:
         """Seconds of virtual time since the runtime was made."""
@@ -86,15 +91,14 @@ class SimulationRuntime(NotPicklable):
         if error is not None and is_interrupt(error):  # the call has ended, and Ctrl-C goes on
             job.deliver(None, error)
             raise error
-        outcome = _Due(job.name, functools.partial(job.deliver, value, error))
-        token.outcome = outcome
-        self._schedule(self._clock + token.elapsed_s, outcome)
+        token.name, token.deliver = job.name, functools.partial(job.deliver, value, error)
+        self._schedule(self._clock + token.elapsed_s, token)
         if token.cancelled:
-            self.deliver_now(outcome)
+            self.deliver_now(token)
 
-    def deliver_now(self, due: _Due) -> None:
-        """Deliver ``due`` before the clock goes on."""
-        self._schedule(self._clock, due)
+    def deliver_now(self, token: VirtualToken) -> None:
+        """Deliver the outcome of the job with ``token`` before the clock goes on."""
+        self._schedule(self._clock, token)
 
     def run(self, job: Job) -> None:
         """Like ``spawn``; the caller waits for the job with ``wait``."""
@@ -147,7 +151,7 @@ class SimulationRuntime(NotPicklable):
         """Deliver everything that is due now, so that every cancelled call ends."""
         self.advance(0.0)
 
-    def _schedule(self, at: float, due: _Due) -> None:
+    def _schedule(self, at: float, due: _Due | VirtualToken) -> None:
         heapq.heappush(self._due, (at, next(self._sequence), due))
 
     def _deliver_next(self) -> bool:
@@ -165,7 +169,7 @@ class SimulationRuntime(NotPicklable):
 
 @dataclasses.dataclass(slots=True)
 class _Due:
-    """Something to deliver once: the outcome of a job, or an event of ``meanwhile``."""
+    """An event of ``meanwhile``, to deliver once."""
 
     name: str
     deliver: Callable[[], None] | None  # ``None`` once it was delivered

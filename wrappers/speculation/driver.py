@@ -207,13 +207,14 @@ class Driver:
         while True:
             with self._runtime.lock:
                 job, run = self._look()
-                if run is not None:
-                    return _response_of(run)
-                if job is None:
+                while job is None and run is None:
                     wake_at = self._tree.wake_at(self._runtime.now())
                     self._runtime.wait(wake_at)
                     if wake_at is not None:
                         self._tick(wake_at)
+                    job, run = self._look()
+            if run is not None:
+                return _response_of(run)
             if job is not None:
                 self._run(job)
 

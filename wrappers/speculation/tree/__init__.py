@@ -284,9 +284,10 @@ class SpeculationTree:
             commands += self._leave(node)
             commands.append(Discarded(node))
         for node in change.grown:
-            if node.alive and node.call is not None:
-                self._offer(node, node.call)
-                commands += self._foresee(node)
+            if node.alive and (call := node.call) is not None:
+                is_offered = self._offer(node, call)
+                if not is_offered or node.side_branch is not None:
+                    commands += self._foresee(node)
         for node in change.changed:
             if node.alive and node.call is not None:
                 self._offer(node, node.call)
@@ -295,24 +296,22 @@ class SpeculationTree:
                 commands += self._predicting.stop(node)
         return commands
 
-    def _offer(self, node: Node, call: Call) -> None:
-        """Put ``node`` in the queue, if its call may be made ahead of time."""
-        if node.run is None and node is not self.root and self._is_startable(call):
+    def _offer(self, node: Node, call: Call) -> bool:
+        """Put ``node`` in the queue, if its call may be made ahead of time; return whether it may."""
+        is_offered = node.run is None and node is not self.root and self._is_startable(call)
+        if is_offered:
             self._queue.add(node)
+        return is_offered
 
     def _foresee(self, node: Node) -> list[Command]:
         """Have ``node`` predicted, once its own call is under way, or if the tree may not make that call (yet)."""
-        call, run, is_aside = node.call, node.run, node.side_branch is not None
-        if call is None or (run is not None and run.state is RunState.DONE):
+        call, run = node.call, node.run
+        if call is None or (run is not None and run.state is RunState.DONE) or self._predicting.decided.get(node):
             return []
-        if run is None and not is_aside and node is not self.root and self._is_startable(call):
-            return []
-        if self._predicting.decided.get(node):
-            return []
-        if is_aside:
+        if node.side_branch is not None:
             if call.effect is Effect.WRITE:  # where the side branch waits for an action; its reads are not predicted
                 self._predicting.add(node)
-        else:
+        elif node is self.root or run is not None or not self._is_startable(call):
             if call.handler in self._guessable:
                 self._predicting.add(node)
             if call.handler in self._prefetching:
