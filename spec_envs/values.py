@@ -401,6 +401,8 @@ def key_or_itself(value: Any) -> Hashable:
         return value  # type: ignore[no-any-return]  # at once, since most responses are texts
     if kind is int:
         return ("int", value)  # as by ``key_of``
+    if kind is tuple and _NUMBERS_OR_TEXTS.issuperset(map(type, value)):
+        return ("tuple", *map(key_of, value))
     try:
         return ordered_key(value, key_of)
     except (Exception, SystemExit, GeneratorExit):
@@ -422,6 +424,7 @@ def _attributes_key(value: Any) -> tuple[Hashable, ...]:
 _BUILT_ON = (str, bytes, int, float, complex, tuple, list, dict, set, frozenset, np.ndarray)
 
 
+_NUMBERS_OR_TEXTS = frozenset({str, int, float, bool, type(None)})
 #: The types whose values are their own keys.
 _OWN_KEYS = frozenset({str, bytes, type(None)})
 
