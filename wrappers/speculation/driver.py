@@ -246,7 +246,8 @@ class Driver:
             with self._runtime.lock:
                 try:
                     now, commands = self._runtime.now(), self._commands
-                    commands.extend(event(now))
+                    if new := event(now):
+                        commands.extend(new)
                     while commands:
                         self._carry_out(commands.popleft(), now)
                 except Exception:

@@ -209,22 +209,40 @@ class Ledger:
         """Record that a guesser begins with ``token``."""
         self._guessing.add(token)
 
-    def guessed(self, now: float, node: Node, token: CancelToken, error: BaseException | None) -> None:
-        """Record that the guesser at work on ``node`` has returned, or raised ``error``; counted once."""
+    def guessed(
+        self,
+        now: float,
+        node: Node,
+        token: CancelToken,
+        error: BaseException | None,
+        partial: Usage,
+        full: Usage,
+    ) -> None:
+        """Record that the guesser at work on ``node`` has returned, or raised ``error``; counted once.
+
+        Args:
+            now: The time.
+            node: The node.
+            token: The guesser's token.
+            error: What it has raised.
+            partial: What it has cost.
+            full: What it would have cost if it had not been stopped.
+        """
         if token not in self._guessing:
             return
         outcome = "cancelled" if token.cancelled else "failed" if error is not None else "done"
         self._guesses[outcome] += 1
         self._guessing.remove(token)
-        partial, full = token.usage()
         if full is not NOTHING:
             self._usage["guessing"] += partial
             self._usage["guessing_full"] += full
-        text = None if error is None else error_text(error)
-        is_own = not isinstance(error, KeyboardInterrupt)  # Ctrl-C is the user's
-        if outcome == "failed" and node.call is not None and text is not None and is_own:
-            self._guess_errors.setdefault(node.call.handler, text)
-            self.has_news = True
+        text = None
+        if error is not None:
+            text = error_text(error)
+            is_own = not isinstance(error, KeyboardInterrupt)  # Ctrl-C is the user's
+            if outcome == "failed" and node.call is not None and text is not None and is_own:
+                self._guess_errors.setdefault(node.call.handler, text)
+                self.has_news = True
         self.trace.add_guess(now, node, outcome, text, partial)
 
     def not_begun(self, token: CancelToken) -> None:

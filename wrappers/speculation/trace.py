@@ -91,7 +91,7 @@ class TraceEvent:
 
 
 #: Values of these classes are kept as they are until somebody reads the trace: making their text can take longer than
-#: a step. The same holds for arrays of up to ``_SMALL_ARRAY`` numbers, and for tuples of as many numbers or short texts.
+#: a step. The same holds for small arrays, and for tuples of a few numbers and short texts.
 _NUMBERS = frozenset({int, float, bool, np.int64, np.float32, np.float64})
 _SMALL = _NUMBERS | {str, type(None)}
 _SMALL_ARRAY = 8

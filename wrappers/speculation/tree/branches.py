@@ -163,8 +163,9 @@ class Branches:
         return node
 
     def _node(self, parent: Node | None, response: Any, probability: float, process: Process | None) -> Node:
-        score = (parent.score if parent else 0.0) + math.log(probability)
-        level = parent.level + 1 if parent else 0
+        score, level = (0.0, 0) if parent is None else (parent.score, parent.level + 1)
+        if probability != 1.0:
+            score += math.log(probability)
         self.num_nodes += 1
         node = Node(next(self._ids), parent, response, probability, process, score, level)
         self._change.grown.append(node)
@@ -206,9 +207,10 @@ class Branches:
         else:
             process = child.process
             node.hit = node.hit or key in (node.guessed or ())
-        for other in tuple(node.children.values()):
-            if other is not child:
-                self._discard(other)
+        if len(node.children) > (child is not None):
+            for other in tuple(node.children.values()):
+                if other is not child:
+                    self._discard(other)
         if node.aside is not None:
             self._drop_aside(node)
         if child is None:
@@ -220,7 +222,7 @@ class Branches:
 
     def _match(self, node: Node, response: Any, process: Process | None) -> Node | None:
         """The child that ``response`` leads to although it was not guessed: the same next call, or a loose match."""
-        if process is None or process.call is None:
+        if process is None or not node.children or process.call is None:
             return None
         for child in node.children.values():
             if child.call is not None and child.call == process.call:
