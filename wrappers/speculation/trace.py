@@ -96,7 +96,8 @@ _NUMBERS = frozenset({int, float, bool, np.int64, np.float32, np.float64})
 _SMALL = _NUMBERS | {str, type(None)}
 _SMALL_ARRAY = 8
 _NOTHING_SPENT = (NOTHING.tokens_in, NOTHING.tokens_out, NOTHING.money)
-_NOWHERE = (None, None, None)
+#: Where an event stands that concerns no node.
+_NOWHERE: tuple[int | None, int | None, int | None] = (None, None, None)
 _FIELDS = [field.name for field in dataclasses.fields(TraceEvent)]
 #: The numbers of the fields that are texts made of values: of the first, and of the first behind them.
 _TEXTS, _BEHIND = _FIELDS.index("query"), _FIELDS.index("guess") + 1
