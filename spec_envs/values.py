@@ -369,7 +369,8 @@ def key_of(value: Any) -> Hashable:
         if kind is np.ndarray:
             content = key_of(value.tolist()) if value.dtype.hasobject else value.tobytes()
             return ("array", _dtype_name(value.dtype), value.shape, content)
-        if dataclasses.is_dataclass(kind) and (names := compared_fields(kind)) is not None:
+        names = compared_fields(kind) if hasattr(kind, "__dataclass_fields__") else None
+        if names is not None:
             return (_name(kind), *[key_of(getattr(value, name)) for name in names])
         if isinstance(value, np.generic):
             return (kind.__name__, _dtype_name(value.dtype), value.tobytes())
