@@ -85,7 +85,7 @@ class CallEstimate:
         self.seconds = Recent()
         self.tokens = Recent()
         self.money = Recent()
-        self.most = Usage()
+        self.most = NOTHING
 
     def copied(self) -> Self:
         """Another object that knows the same."""

@@ -23,6 +23,7 @@ from spec_envs.wrappers.speculation.lifetime import Lifetime
 from spec_envs.wrappers.speculation.options import SessionOptions
 from spec_envs.wrappers.speculation.plain import PlainSteps
 from spec_envs.wrappers.speculation.statistics import Statistics
+from spec_envs.wrappers.speculation.timing.cycles import IDLE_CPU, IDLE_LOOP
 from spec_envs.wrappers.speculation.timing.guard import Guard, Mode
 from spec_envs.wrappers.speculation.timing.pacing import Pacing
 from spec_envs.wrappers.speculation.trace import Trace
@@ -74,7 +75,7 @@ class Session(Lifetime):
     """
 
     def __init__(self, env: AnyEnv, options: SessionOptions, owner: str, *, on_forks: bool = False) -> None:
-        self.trust = Trust(env, options, on_forks=on_forks)
+        self._options, self.trust = options, Trust(env, options, on_forks=on_forks)
         self.env = self.base = env
         self.asks = isinstance(env.unwrapped, CallEnv)
         handlers = env.unwrapped.handlers if isinstance(env.unwrapped, CallEnv) else {}
@@ -85,8 +86,7 @@ class Session(Lifetime):
         quotas = limits.quotas()
         is_guarded = options.guards(limits) and not self.trust.is_plain
         estimates = self._estimates = options.known(env, guarded=is_guarded)
-        guard = Guard(record=estimates.guard) if is_guarded else None
-        self._options = options
+        guard = Guard(record=estimates.guard, idle_cpu=IDLE_LOOP if on_forks else IDLE_CPU) if is_guarded else None
 
         def make_tree(inflight: Iterable[Run]) -> SpeculationTree:
             tree = options.tree(limits, estimates, quotas, self.handler, inflight, self._ledger.wasted)

@@ -34,28 +34,31 @@ class TraceEvent:
             ``commit`` (the episode moved on), ``discard`` (the branch cannot be reached any more), ``divergence`` (the
             real environment did not do what the branch predicted), ``guess`` (a guesser has returned), ``shadow`` (a
             loose match was checked), ``observe`` (the episode's first observation).
-        handler: Name of the handler.
-        node: Number of the node in the tree; ``parent`` is the node that it follows, ``level`` its distance from the
-            episode's first node.
-        call: Number of the execution; nodes may share one (a ``READ``).
-        outcome: For ``end``: done, failed or stopped. For ``commit``: hit, miss or unguessed. For ``shadow``: same or
-            other.
+        handler: The name of the handler.
+        node: The number of the node in the tree.
+        parent: The number of the node before the node.
+        level: The distance of the node from the episode's first node.
+        call: The number of the execution. Several nodes may share an execution (a ``READ``).
+        outcome: For ``end``: ``done``, ``failed`` or ``stopped``. For ``commit``: ``hit``, ``miss`` or ``unguessed``.
+            For ``shadow``: ``same`` or ``other``. For ``guess``: ``done``, ``failed`` or ``cancelled``.
         speculative: For ``start``: whether the call is made ahead of time.
-        probability: For ``start``: how probable the branch was at that time.
-        tokens_in, tokens_out, money: Spent by the call until it ended.
-        error: Text of the exception that was raised.
+        probability: For ``start``: the probability of the branch at that time.
+        tokens_in: The tokens that the call or the guesser has read until it ended.
+        tokens_out: The tokens that it has written until then.
+        money: The money that it has cost until then.
+        error: The text of the exception that was raised.
         prefetch: For ``start``: true for a read that a prefetcher has guessed.
         effect: For ``start``: the effect of the call.
-        claims: For ``commit``: the probabilities that the guesser had claimed for its guesses, the greatest first.
-        rank: For ``commit``: the place in ``claims`` of the guess that was right; ``None`` if none was.
-        query: For ``start``: what was asked, as short text (``CallEnv.brief``).
-        response: For ``end``: what came back, as short text. For ``observe``: the observation.
-        guess: For ``start`` of a call made ahead: the guess, as short text, at the call before, which leads here.
+        rank: For ``commit``: the place of the right guess in ``claims``; ``None`` if no guess was right.
+        claims: For ``commit``: the probabilities that the guesser claimed for its guesses, the greatest first.
+        query: For ``start``: the query, as short text (``CallEnv.brief``).
+        response: For ``end``: the response, as short text. For ``observe``: the observation.
+        guess: For ``start`` of a call made ahead: the guess at the call before that leads to this call, as short text.
         view: For ``observe``: how a page shows the episode (``CallEnv.trace_view``).
-        run: Of tools: the agent run that the event belongs to. Runs may overlap; each is an episode.
+        run: Of tools: the agent run to which the event belongs. Runs may overlap; each run is an episode.
         asked_s: Of tools, for ``commit``: when the agent made the call.
         after: Of tools, for ``start`` of a call made ahead: the predicted calls before the call.
-        alone_s: Of tools, for ``end``: what the call takes where no call made ahead is beside it, if that is less.
+        alone_s: Of tools, for ``end``: how long the call takes with no call made ahead beside it, if this is shorter.
     """
 
     time_s: float
@@ -99,16 +102,17 @@ _NOTHING_SPENT = (NOTHING.tokens_in, NOTHING.tokens_out, NOTHING.money)
 #: Where an event stands that concerns no node.
 _NOWHERE: tuple[int | None, int | None, int | None] = (None, None, None)
 _FIELDS = [field.name for field in dataclasses.fields(TraceEvent)]
-#: The numbers of the fields that are texts made of values: of the first, and of the first behind them.
+#: The fields that are texts made of values: the number of the first one, and the number of the field after the last.
 _TEXTS, _BEHIND = _FIELDS.index("query"), _FIELDS.index("guess") + 1
 
-#: What stands in a commit's event between its outcome and its rank.
+#: The values of a ``commit`` event between its outcome and its rank.
 _UNCLAIMED = tuple(field.default for field in dataclasses.fields(TraceEvent)[8 : _FIELDS.index("rank")])
-#: What stands in an observation's event between its handler, which there is none of, and the observation.
+#: The values of an ``observe`` event between its handler (an empty name) and the observation.
 _FIRST_NONE = tuple(field.default for field in dataclasses.fields(TraceEvent)[3 : _FIELDS.index("response")])
 
 #: A call that was made without the tree: its handler, when it started and ended, its usage, query and response, and
-#: whether the episode has moved on by the response. Without a time of the start, it is only that the episode moves on.
+#: whether the episode has moved on by the response. Without a time of the start, it says only that the episode has
+#: moved on.
 Played = tuple[str, float | None, float, Usage, Any, Any, bool]
 #: The fields of an event as a tuple. ``dataclasses.astuple`` copies them deeply, which takes twenty times as long.
 _as_row = operator.attrgetter(*(field.name for field in dataclasses.fields(TraceEvent)))
@@ -118,7 +122,7 @@ class Trace:
     """The last ``max_events`` events of a wrapper, oldest first.
 
     Args:
-        max_events: How many events are kept.
+        max_events: The number of events that are kept.
         text: Makes short texts of queries and responses.
         view: How a page shows the episodes.
     """
@@ -127,15 +131,15 @@ class Trace:
         self._make_text = text
         self._view = view
         self._max_events = max_events = integer("max_events", max_events, least=0)
-        #: Plain tuples, because most events are never looked at and a run writes thousands of them. A list stands for
-        #: the two or three events of a call that was made without the tree.
+        #: Events as plain tuples, because an episode writes thousands of events and most are never read. A list stands
+        #: for the two or three events of a call that was made without the tree.
         self._kept: collections.deque[Sequence[Any]] = collections.deque(maxlen=max_events)
         self._num_played = 0
         self._file: IO[str] | None = None
         self._listener: Callable[[TraceEvent], None] | None = None
         #: Whether there is a file or a listener.
         self.is_told = False
-        #: What has happened and was not added yet; ``settle`` adds it.
+        #: The calls that were made and not added yet; ``settle`` adds them.
         self.pending: list[Played] = []
         self.settle: Callable[[], None] = _nothing_left
 
@@ -145,12 +149,12 @@ class Trace:
         return cls(max_events, env.brief, env.trace_view) if isinstance(env, CallEnv) else cls(max_events)
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but who is told of new events: that is for this process."""
+        """The attributes without the file and the listener, which belong to this process."""
         self.settle()
         return self.__dict__ | {"_file": None, "_listener": None, "is_told": False, "settle": _nothing_left}
 
     def _noted(self, value: Any) -> Any:
-        """``value``, which nobody changes any more, as it is kept: as short text, or itself if it is small.
+        """``value`` as it is kept: as short text, or itself if it is small. ``value`` is not changed any more.
 
         Of a decision, the action is kept.
         """
@@ -161,7 +165,7 @@ class Trace:
         if kind is Decision:
             return self._noted(value.action)
         if kind is Stepped:
-            value = value.transition  # the fork is not to live as long as the trace
+            value = value.transition  # without the fork, which would otherwise live as long as the trace
             kind = Transition
         if kind is Transition and not value.info:
             shown = value.observation
@@ -170,20 +174,20 @@ class Trace:
             shown = value[1]
             kind = type(shown)
         if (kind is str and len(shown) <= MAX_LENGTH) or (kind is tuple and _is_small(shown)):
-            return (value,)  # so that it is told from the text of a value
+            return (value,)  # a tuple, to tell a value from the text of a value
         if kind in _NUMBERS or (kind is np.ndarray and shown.size <= _SMALL_ARRAY and not shown.dtype.hasobject):
             return value
         return self._text(value)
 
     def _text(self, value: Any) -> str:
-        """``value`` as short text: the environment's, unless the environment cannot read it (a wrapper changed it)."""
+        """``value`` as short text, made by the environment if it can read the value (a wrapper may have changed it)."""
         try:
             return self._make_text(value)
         except Exception:
             return brief(value)
 
     def _read(self, noted: Any) -> str | None:
-        """The text of what ``_noted`` has returned; ``None`` for ``None``."""
+        """The text of a value that ``_noted`` has returned; ``None`` for ``None``."""
         if noted is None or type(noted) is str:
             return noted
         return self._text(noted[0] if type(noted) is tuple and len(noted) == 1 else noted)
@@ -261,11 +265,11 @@ class Trace:
         self._keep(_as_row(event))
 
     def add_observation(self, time_s: float, observation: Any) -> None:
-        """Add what an episode begins with."""
+        """Add the first observation of an episode."""
         self._keep((time_s, "observe", "", *_FIRST_NONE, self._noted(observation), None, self._view))
 
     def add_played(self, calls: Iterable[Played]) -> list[Sequence[Any]]:
-        """Add calls that were made without the tree, with numbers below 0, and return what ``tell`` takes."""
+        """Add calls that were made without the tree, with numbers below 0. Return the rows for ``tell``."""
         added, noted = list[Sequence[Any]](), self._noted
         for handler, started_at, ended_at, usage, query, response, moves_on in calls:
             if started_at is None:
@@ -281,7 +285,7 @@ class Trace:
     def add_played_in_vain(
         self, handler: str, started_at: float, ended_at: float, usage: Usage, query: Any, error: BaseException | None
     ) -> None:
-        """Add start and end of a call that was made without the tree and has failed, or was given up (``None``)."""
+        """Add start and end of a call that was made without the tree and failed (``error``), or was given up."""
         self._num_played += 1
         number = -self._num_played
         asked = None if query is None else self._text(query)
@@ -308,7 +312,7 @@ class Trace:
             self.tell(fields)
 
     def tell(self, fields: Sequence[Any]) -> None:
-        """Tell the file and the listener, if there are any, of the events that ``fields`` stands for."""
+        """Tell the file and the listener, if there are any, of the events for which ``fields`` stands."""
         for event in self._events_of(fields):
             if self._file is not None:
                 self._file.write(_line(event))
@@ -316,17 +320,17 @@ class Trace:
                 self._listener(event)
 
     def listen(self, listener: Callable[[TraceEvent], None]) -> None:
-        """Tell ``listener`` of every event from now on, and of the ends of episodes, which are not kept."""
+        """Tell ``listener`` of every event from now on. It is also told of the ends of episodes, which are not kept."""
         self.settle()
         self._listener, self.is_told = listener, True
 
     def tell_end(self, time_s: float, kind: str = "over") -> None:
-        """Tell the listener that the episode is over, or that the wrapper is ``closed``; nothing is kept."""
+        """Tell the listener that the episode is over, or that the wrapper is ``closed``. No event is kept."""
         if self._listener is not None:
             self._listener(TraceEvent(time_s, kind, ""))
 
     def stream(self, path: str | Path | None) -> None:
-        """Write every event from now on to ``path`` at once, as ``to_jsonl`` does; ``None`` ends that.
+        """Write every event from now on to ``path`` at once, in the form of ``to_jsonl``. ``None`` ends this.
 
         ``spec-envs trace --follow PATH`` shows the program live.
         """
@@ -354,7 +358,7 @@ class Trace:
         return f'<iframe title="Trace" style="{style}" srcdoc="{html.escape(self._page("Trace"))}"></iframe>'
 
     def to_chrome(self, path: str | Path) -> None:
-        """Write a file for Perfetto or ``chrome://tracing``: a bar a call, a mark a commit or divergence."""
+        """Write a file for Perfetto or ``chrome://tracing``: a bar for each call, a mark for a commit or divergence."""
         Path(path).write_text(json.dumps({"traceEvents": list(_chrome_events(tuple(self)))}), encoding="utf-8")
 
 

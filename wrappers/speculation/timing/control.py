@@ -40,9 +40,14 @@ class Control:
 
 
 class Controls:
-    """Collects cycles for ``Control``."""
+    """Collects cycles for ``Control``.
 
-    def __init__(self) -> None:
+    Args:
+        idle_cpu: The share of the time that the process may compute while its CPU counts as idle.
+    """
+
+    def __init__(self, idle_cpu: float = IDLE_CPU) -> None:
+        self._idle_cpu = idle_cpu
         self._plain, self._others = Mean(), Mean()  # plain cycles to compare with, and all other ones
         self._calls_s = self._num_calls = self._cpu = 0.0  # of the plain cycles
         self._num_ahead = 0
@@ -79,7 +84,7 @@ class Controls:
             ahead_cycles=self._num_ahead,
             control_cycles=plain.count,
             plain_s=plain.mean,
-            waits=self._calls_s >= LONG_CALL_S * self._num_calls and self._cpu <= IDLE_CPU * plain.steps,
+            waits=self._calls_s >= LONG_CALL_S * self._num_calls and self._cpu <= self._idle_cpu * plain.steps,
         )
 
 

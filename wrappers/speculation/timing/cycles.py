@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 #: From this mean duration of its calls on, in seconds, an episode waits rather than works, if the CPU idles meanwhile.
 LONG_CALL_S = 0.1
-#: The share of the time, on one CPU, that this process may compute while its CPU counts as idle.
-IDLE_CPU = 0.3
+#: The share of the time, on one CPU, that this process may compute while its CPU counts as idle. On an event loop the
+#: share may be greater: what it leaves undone makes the loop late, which is seen (``Runtime.is_late``).
+IDLE_CPU, IDLE_LOOP = 0.3, 0.6
 
 
 class Cycle(NamedTuple):
@@ -27,11 +28,16 @@ class Cycle(NamedTuple):
 
 
 class Window:
-    """The last cycles, and means of their steps."""
+    """The last cycles, and means of their steps.
 
-    def __init__(self, most: int) -> None:
+    Args:
+        most: How many cycles are remembered.
+        idle_cpu: The share of the time that the process may compute while its CPU counts as idle.
+    """
+
+    def __init__(self, most: int, idle_cpu: float) -> None:
         self._cycles: collections.deque[Cycle] = collections.deque()
-        self._most = most
+        self._most, self._idle_cpu = most, idle_cpu
         self._seconds = self._calls_s = self._num_calls = self._cpu = 0.0
         self._steps = 0
 
@@ -81,7 +87,7 @@ class Window:
     @property
     def waits(self) -> bool:
         """Whether the cycles wait for long calls, with the CPU idle."""
-        return bool(self._cycles) and self.call_s >= LONG_CALL_S and self.cpu <= IDLE_CPU
+        return bool(self._cycles) and self.call_s >= LONG_CALL_S and self.cpu <= self._idle_cpu
 
 
 @dataclasses.dataclass(slots=True)

@@ -77,17 +77,20 @@ class Guard:
     Args:
         seed: Of the places of control cycles.
         record: What is known from earlier.
+        idle_cpu: The share of the time that the process may compute while its CPU counts as idle.
 
     Attributes:
         mode: What the cycle under way is for.
+        idle_cpu: See the arguments.
         regret_s: What was lost and not won back.
     """
 
-    def __init__(self, *, seed: int = 0, record: Record | None = None) -> None:
+    def __init__(self, *, seed: int = 0, record: Record | None = None, idle_cpu: float = IDLE_CPU) -> None:
         self.mode = Mode.PLAIN
         self.regret_s = 0.0
         self._random = random.Random(seed)
-        self._plain = Window(_MEMORY)
+        self.idle_cpu = idle_cpu
+        self._plain = Window(_MEMORY, idle_cpu)
         self._elapsed_s, self._steps, self._own_s = 0.0, 0, 0.0
         self._failures, self._rest, self._left = 0, 0, 0
         self._machinery_s = _MACHINERY_S
@@ -154,7 +157,7 @@ class Guard:
         self._steps += cycle.steps
         if cycle.settled and not cycle.ahead and self.mode is not Mode.WARMING:
             if self._is_recalled:  # what was known of another wrapper may not hold here
-                self._is_recalled, self._plain = False, Window(_MEMORY)
+                self._is_recalled, self._plain = False, Window(_MEMORY, self.idle_cpu)
             self._plain.add(cycle)
             self._own_s += cycle.machinery_s * cycle.steps
         elif self._plain:
@@ -187,7 +190,7 @@ class Guard:
         if self.mode is Mode.AHEAD:
             self._left -= 1
             if is_late:
-                self._stop(rest=_CONTROL)
+                self._stop(rest=0 if self.waits else _CONTROL)
             elif self.regret_s > self.budget_s or self._gains_nothing():
                 self._fail()
             elif self._left <= 0:
@@ -218,7 +221,7 @@ class Guard:
         busy = min(1.0, plain.cpu)
         if len(plain) < _LEAST_PLAIN or plain.calls_s * (1 - busy - _STOLEN) < self._machinery_s:
             return False
-        slower_s = plain.seconds * busy if busy > IDLE_CPU else 0.0
+        slower_s = plain.seconds * busy if busy > self.idle_cpu else 0.0
         return self.regret_s + _TRIAL * (self._machinery_s + slower_s) <= self.budget_s
 
     def _go_ahead(self) -> None:

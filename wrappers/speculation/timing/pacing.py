@@ -49,7 +49,7 @@ class Pacing:
     def __init__(self, runtime: Runtime, ledger: Ledger, guard: Guard | None) -> None:
         self.inside_s = self.environment_s = 0.0
         self.guard = guard
-        self.controls = Controls()
+        self.controls = Controls() if guard is None else Controls(guard.idle_cpu)
         self._runtime = runtime
         self._now = runtime.now
         self._ledger = ledger

@@ -1,8 +1,8 @@
 """The calls that could be started, ordered by expected gain.
 
-The expected gain of a call is the probability of its path times the time that it would save, which is about as long as
-it takes; a started call also costs a slot for as long as it takes. So slots go by probability, also between handlers of
-different speed. Whether there is a slot, and whether a call may start at all, is decided elsewhere.
+The expected gain of a call is the probability of its path times the time that the call would save. A call saves about
+as much time as it takes, and it occupies a slot for as long. So slots go to the most probable calls, also between
+handlers of different speed. Other parts decide whether there is a slot, and whether a call may start at all.
 
 Pure, like the tree that owns it.
 """
@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from spec_envs.wrappers.speculation.tree.nodes import Node, RunState
 
-#: A node by its rank, the greatest first, and then by its turn.
+#: A node with its negative rank and its turn: the greatest rank comes first, and then the earliest turn.
 _Entry = tuple[float, int, Node]
 
 
@@ -28,7 +28,7 @@ class Queue:
     def __init__(self) -> None:
         self._heaps: dict[str, list[_Entry]] = {}  # by handler
         self._new: list[_Entry] = []  # entries that are in no heap yet
-        self.waiting: dict[Node, _Entry] = {}  # the one entry of a node that counts
+        self.waiting: dict[Node, _Entry] = {}  # the one entry of each node that counts
         self._postponed: dict[Node, None] = {}
         self._counter = itertools.count()
 
@@ -38,17 +38,17 @@ class Queue:
         self._new.append(entry)
 
     def forget(self, node: Node) -> None:
-        """Remove ``node``: its call has started, it has no call any more, or it is gone."""
+        """Remove ``node``: its call has started, it has no call any more, or it was discarded."""
         self.waiting.pop(node, None)
         self._postponed.pop(node, None)
 
     def postpone(self, node: Node) -> None:
-        """Put ``node`` aside until ``reconsider``: it may not start now, and no free slot would change that."""
+        """Put ``node`` aside until ``reconsider``: its call may not start now, whether there are free slots or not."""
         self.waiting.pop(node, None)
         self._postponed[node] = None
 
     def reconsider(self) -> None:
-        """Consider all nodes again that were put aside: the root has moved, or a ``WRITE`` is done."""
+        """Consider the nodes again that were put aside: the root has moved, or a ``WRITE`` is done."""
         if not self._postponed:
             return
         postponed, self._postponed = self._postponed, {}
@@ -56,7 +56,7 @@ class Queue:
             self.add(node)
 
     def best(self, has_room: Callable[[str, float], bool], now: float) -> tuple[Node, float] | None:
-        """The node of the greatest rank whose handler ``has_room`` now, and that rank; it stays in the queue."""
+        """The node with the greatest rank of those whose handler ``has_room``, and its rank. It stays in the queue."""
         best: _Entry | None = None
         if len(self.waiting) == 1:  # most often there is nothing to sort
             [(node, entry)] = self.waiting.items()
@@ -80,14 +80,14 @@ class Queue:
 
 
 def rank(node: Node, *, probability: float = 1.0, behind: int = 0) -> float:
-    """The logarithm of the expected gain of a call, in times of that call.
+    """The logarithm of the expected gain of a call, as a share of the time that the call takes.
 
-    That is the probability of the path times the share of the call that fits in before its response is needed: with
-    ``d`` unanswered calls before it, all memoryless and of one kind, d/(d+1) in the mean.
+    The gain is the probability of the path times the share of the call that fits in before its response is needed. With
+    ``d`` unanswered calls before it, all of one kind and with memoryless latencies, this share is d/(d+1) in the mean.
 
     Args:
-        node: The node that makes the call, or that the call comes behind.
-        probability: Of the way from ``node`` to the call.
+        node: The node that makes the call, or a node before the call.
+        probability: The probability of the path from ``node`` to the call.
         behind: How many calls come before the call, from ``node`` on.
     """
     score = node.score if probability == 1.0 else node.score + math.log(probability)
@@ -95,7 +95,7 @@ def rank(node: Node, *, probability: float = 1.0, behind: int = 0) -> float:
 
 
 def share_of(node: Node, behind: int = 0) -> float:
-    """The share of the call of ``node``, or of one ``behind`` it, that fits in before its response is needed."""
+    """The share of a call that fits in before its response is needed: of ``node``, or ``behind`` calls after it."""
     before, ancestor = behind, node.parent
     while ancestor is not None:
         run = ancestor.run
