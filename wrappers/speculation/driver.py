@@ -219,13 +219,14 @@ class Driver:
         while True:
             with self._runtime.lock:
                 job, run = self._look()
-                if run is not None:
-                    return _response_of(run)
-                if job is None:
+                while job is None and run is None:
                     wake_at = self._tree.wake_at(self._runtime.now())
                     self._runtime.wait(wake_at)
                     if wake_at is not None:
                         self._tick(wake_at)
+                    job, run = self._look()
+            if run is not None:
+                return _response_of(run)
             if job is not None:
                 self._run(job)
 
@@ -233,12 +234,12 @@ class Driver:
         """The authoritative job, if it is still to be run; and the run of the root, if the run has ended."""
         if self._broken is not None:
             raise self._broken
-        if (job := self._authoritative) is not None:
-            return job, None
-        root = self._tree.root
-        run = None if root is None else root.run
-        ended = run is not None and (run.state is RunState.DONE or run.state is RunState.FAILED)
-        return None, run if ended else None
+        job, root = self._authoritative, self._tree.root
+        if job is None and root is not None and (run := root.run) is not None:
+            state = run.state
+            if state is RunState.DONE or state is RunState.FAILED:
+                return None, run
+        return job, None
 
     def _run(self, job: Job) -> None:
         """Run the authoritative job. If Ctrl-C keeps it from beginning, the next caller that waits runs it."""
@@ -256,10 +257,11 @@ class Driver:
         try:
             with self._runtime.lock:
                 try:
-                    now = self._runtime.now()
-                    self._commands.extend(event(now))
-                    while self._commands:
-                        self._carry_out(self._commands.popleft(), now)
+                    now, commands = self._runtime.now(), self._commands
+                    if new := event(now):
+                        commands.extend(new)
+                    while commands:
+                        self._carry_out(commands.popleft(), now)
                 except Exception:
                     raise
                 except BaseException:
@@ -354,20 +356,12 @@ class Driver:
         except UnknownHandler as error:
             handler = _refusing(error)
 
-        def began() -> None:  # called on a thread or in a task that may have waited for its turn
-            self._runtime.meanwhile(token, lambda: self._deliver(lambda now: self._tree.began(run, now)))
-
-        begins = began if self._tree.counts_begins(call.handler) else None
-
-        def function(cancel: CancelToken) -> Any:
-            return answered(handler, call.query, cancel, begins)
-
-        def deliver(response: Any, error: BaseException | None) -> None:
-            self._deliver(functools.partial(self._ended, run, response, error))
-
+        begins = self._begins(run, token) if self._tree.counts_begins(call.handler) else None
+        function = functools.partial(_answered, handler, call.query, begins)
         self._tokens[run] = token
         if run.speculative:
             token.is_ahead = lambda: run.speculative
+        deliver = functools.partial(self._deliver_end, run)
         job = Job(call.handler, function, deliver, token, self._is_async(call.handler, handler))
         if not run.speculative:
             self._authoritative = job
@@ -378,6 +372,15 @@ class Driver:
             self._tokens.pop(run, token)
             self._to_cancel.append(token)
             raise
+
+    def _begins(self, run: Run, token: CancelToken) -> Callable[[], None]:
+        def began() -> None:  # called on a thread or in a task that may have waited for its turn
+            self._runtime.meanwhile(token, lambda: self._deliver(lambda now: self._tree.began(run, now)))
+
+        return began
+
+    def _deliver_end(self, run: Run, response: Any, error: BaseException | None) -> None:
+        self._deliver(functools.partial(self._ended, run, response, error))
 
     def _is_async(self, name: str, handler: Handler) -> bool:
         """Whether ``handler`` is asynchronous; remembered by name, because finding out takes a while."""
@@ -402,6 +405,10 @@ class Driver:
         finally:
             if not run.in_flight:  # if it is in flight, Ctrl-C has come first
                 self._ledger.ended(now, run, full)
+
+
+def _answered(handler: Handler, query: Any, begins: Callable[[], None] | None, cancel: CancelToken) -> Any:
+    return answered(handler, query, cancel, begins)
 
 
 def _response_of(run: Run) -> Any:

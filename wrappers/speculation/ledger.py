@@ -17,7 +17,7 @@ from spec_envs.values import key_of
 from spec_envs.wrappers.quota import HandlerLimit
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.timing.plain_clock import PlainClock
-from spec_envs.wrappers.speculation.trace import Played, Trace
+from spec_envs.wrappers.speculation.trace import Played, Trace, TraceEvent
 from spec_envs.wrappers.speculation.transitions import TimedCount
 from spec_envs.wrappers.speculation.tree.commands import Committed
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run, RunState
@@ -81,9 +81,7 @@ class Ledger:
         probability = None
         if run.nodes and root is not None and run.speculative:
             probability = run.nodes[0].probability_from(root)
-        self.trace.add(
-            now, "start", run=run, speculative=run.speculative, probability=probability, prefetch=run.prefetch or None
-        )
+        self.trace.add_start(now, run, probability)
         self._open[run] = None
 
     @property
@@ -93,7 +91,7 @@ class Ledger:
 
     def cancelled(self, now: float, run: Run) -> None:
         """Record that the handler of ``run`` was told to stop."""
-        self.trace.add(now, "cancel", run=run)
+        self.trace.add_of_run(now, "cancel", run)
 
     def ended(self, now: float, run: Run, full: Usage) -> None:
         """Record that the call of ``run`` has ended; ``full`` is what it would have cost without being stopped."""
@@ -107,7 +105,7 @@ class Ledger:
         error = None if run.error is None else error_text(run.error)
         if run.state is RunState.FAILED:
             self._last_failure = f"{run.call.handler}: {error}"
-        self.trace.add(now, "end", run=run, outcome=run.state._value_, error=error, usage=run.usage)
+        self.trace.add_end(now, run, error)
         if run.shadow_of is not None and run.state is RunState.DONE:
             self._shadow(now, run, run.shadow_of)
 
@@ -115,7 +113,7 @@ class Ledger:
         same = key_of(run.response) == key_of(original.response)
         self._counts["shadow_checks"] += 1
         self._counts["shadow_differences"] += not same
-        self.trace.add(now, "shadow", run=run, outcome="same" if same else "other")
+        self.trace.add_of_run(now, "shadow", run, "same" if same else "other")
 
     def committed(self, now: float, command: Committed) -> None:
         """Record that the episode has moved on."""
@@ -126,8 +124,7 @@ class Ledger:
         if command.child.lossy:
             self._counts["loose_matches"] += 1
         outcome = ("hit" if node.hit else "miss") if command.predicted else "unguessed"
-        claims = command.claims or None
-        self.trace.add(now, "commit", node=node, outcome=outcome, rank=command.rank, claims=claims)
+        self.trace.add_commit(now, node, outcome, command.rank, command.claims or None)
         if run is None:
             return
         seconds = run.ended_at - run.started_at
@@ -197,12 +194,15 @@ class Ledger:
     def discarded(self, now: float, node: Node) -> None:
         """Record that the episode cannot come to ``node`` any more."""
         if node.run is not None:
-            self.trace.add(now, "discard", node=node)
+            self.trace.add_of_node(now, "discard", node)
 
     def diverged(self, now: float, root: Node | None) -> None:
         """Record that the real environment did not do what the branch predicted."""
         self._counts["divergences"] += 1
-        self.trace.add(now, "divergence", node=root)
+        if root is None:
+            self.trace.add_event(TraceEvent(now, "divergence", ""))
+        else:
+            self.trace.add_of_node(now, "divergence", root)
 
     # -- guessers ------------------------------------------------------------------------------------------------
 
@@ -210,23 +210,41 @@ class Ledger:
         """Record that a guesser begins; ``token`` is its token."""
         self._guessing.add(token)
 
-    def guessed(self, now: float, node: Node, token: CancelToken, error: BaseException | None) -> None:
-        """Record that the guesser at work on ``node`` has returned, or has raised ``error``; counted only once."""
+    def guessed(
+        self,
+        now: float,
+        node: Node,
+        token: CancelToken,
+        error: BaseException | None,
+        partial: Usage,
+        full: Usage,
+    ) -> None:
+        """Record that the guesser at work on ``node`` has returned, or has raised ``error``; counted only once.
+
+        Args:
+            now: The time.
+            node: The node.
+            token: The guesser's token.
+            error: What it has raised.
+            partial: What it has cost.
+            full: What it would have cost if it had not been stopped.
+        """
         if token not in self._guessing:
             return
         outcome = "cancelled" if token.cancelled else "failed" if error is not None else "done"
         self._guesses[outcome] += 1
         self._guessing.remove(token)
-        partial, full = token.usage()
         if full is not NOTHING:
             self._usage["guessing"] += partial
             self._usage["guessing_full"] += full
-        text = None if error is None else error_text(error)
-        is_own = not isinstance(error, KeyboardInterrupt)  # Ctrl-C comes from the user, not from the guesser
-        if outcome == "failed" and node.call is not None and text is not None and is_own:
-            self._guess_errors.setdefault(node.call.handler, text)
-            self.has_news = True
-        self.trace.add(now, "guess", node=node, outcome=outcome, error=text, usage=partial)
+        text = None
+        if error is not None:
+            text = error_text(error)
+            is_own = not isinstance(error, KeyboardInterrupt)  # Ctrl-C comes from the user, not from the guesser
+            if outcome == "failed" and node.call is not None and text is not None and is_own:
+                self._guess_errors.setdefault(node.call.handler, text)
+                self.has_news = True
+        self.trace.add_guess(now, node, outcome, text, partial)
 
     def not_begun(self, token: CancelToken) -> None:
         """Record that the guesser with ``token`` was kept from beginning."""

@@ -20,7 +20,7 @@ from spec_envs.checks import integer
 from spec_envs.pages import page, timelines
 from spec_envs.usage import NOTHING, Usage
 from spec_envs.wrappers.speculation.episode import Stepped
-from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition, action_of
+from spec_envs.wrappers.speculation.transitions import AnyEnv, Decision, Transition
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run
 
 
@@ -94,14 +94,19 @@ class TraceEvent:
 
 
 #: Values of these classes are kept as they are until somebody reads the trace: making their text can take longer than
-#: a step. The same holds for arrays of up to ``_SMALL_ARRAY`` numbers.
+#: a step. The same holds for small arrays, and for tuples of a few numbers and short texts.
 _NUMBERS = frozenset({int, float, bool, np.int64, np.float32, np.float64})
+_SMALL = _NUMBERS | {str, type(None)}
 _SMALL_ARRAY = 8
 _NOTHING_SPENT = (NOTHING.tokens_in, NOTHING.tokens_out, NOTHING.money)
+#: Where an event stands that concerns no node.
+_NOWHERE: tuple[int | None, int | None, int | None] = (None, None, None)
 _FIELDS = [field.name for field in dataclasses.fields(TraceEvent)]
 #: The fields that are texts made of values: the number of the first one, and the number of the field after the last.
 _TEXTS, _BEHIND = _FIELDS.index("query"), _FIELDS.index("guess") + 1
 
+#: The values of a ``commit`` event between its outcome and its rank.
+_UNCLAIMED = tuple(field.default for field in dataclasses.fields(TraceEvent)[8 : _FIELDS.index("rank")])
 #: The values of an ``observe`` event between its handler (an empty name) and the observation.
 _FIRST_NONE = tuple(field.default for field in dataclasses.fields(TraceEvent)[3 : _FIELDS.index("response")])
 
@@ -149,9 +154,16 @@ class Trace:
         return self.__dict__ | {"_file": None, "_listener": None, "is_told": False, "settle": _nothing_left}
 
     def _noted(self, value: Any) -> Any:
-        """``value`` as it is kept: as short text, or itself if it is small. ``value`` is not changed any more."""
+        """``value`` as it is kept: as short text, or itself if it is small. ``value`` is not changed any more.
+
+        Of a decision, the action is kept.
+        """
+        kind: Any = type(value)
+        if kind in _NUMBERS:
+            return value
         shown: Any = value
-        kind = type(value)
+        if kind is Decision:
+            return self._noted(value.action)
         if kind is Stepped:
             value = value.transition  # without the fork, which would otherwise live as long as the trace
             kind = Transition
@@ -161,8 +173,8 @@ class Trace:
         elif kind is tuple and len(value) == 2 and type(value[0]) is int:  # the query of a step
             shown = value[1]
             kind = type(shown)
-        if kind is str and len(shown) <= MAX_LENGTH:
-            return (value,)  # a tuple, to tell a value that is a text from the text of a value
+        if (kind is str and len(shown) <= MAX_LENGTH) or (kind is tuple and _is_small(shown)):
+            return (value,)  # a tuple, to tell a value from the text of a value
         if kind in _NUMBERS or (kind is np.ndarray and shown.size <= _SMALL_ARRAY and not shown.dtype.hasobject):
             return value
         return self._text(value)
@@ -201,52 +213,48 @@ class Trace:
         if moves_on:
             yield TraceEvent(ended_at, "commit", handler, outcome="unguessed")
 
-    def add(
-        self,
-        time_s: float,
-        kind: str,
-        *,
-        node: Node | None = None,
-        run: Run | None = None,
-        usage: Usage | None = None,
-        outcome: str | None = None,
-        speculative: bool | None = None,
-        probability: float | None = None,
-        error: str | None = None,
-        prefetch: bool | None = None,
-        rank: int | None = None,
-        claims: tuple[float, ...] | None = None,
-    ) -> None:
-        """Add an event that concerns ``node`` and ``run``."""
-        if node is None and run is not None and run.nodes:
+    def add_start(self, time_s: float, run: Run, probability: float | None) -> None:
+        """Add that the call of ``run`` begins; ``probability`` is that of its branch, where the call is made ahead."""
+        call, where, guess = run.call, _NOWHERE, None
+        if run.nodes:
             node = run.nodes[0]
-        if run is None and node is not None:
-            run = node.run
-        call = run.call if run is not None else node.call if node is not None else None
-        query = response = guess = None
-        if kind == "start" and call is not None:
-            query = self._noted(call.query)
-            if node is not None and node.parent is not None:
-                guess = self._noted(action_of(node.response))
-        elif kind == "end" and outcome == "done" and run is not None:
-            response = self._noted(action_of(run.response))
-        where: tuple[int | None, ...] = (None, None, None)
-        if node is not None:
-            where = (node.id, None if node.parent is None else node.parent.id, node.level)
-        handler, number = "" if call is None else call.handler, None if run is None else run.id
-        effect = call.effect._value_ if call is not None and kind == "start" else None
-        first = (time_s, kind, handler, *where, number, outcome, speculative, probability)
-        # Half of all events have only the first fields, and wrappers keep thousands of events.
-        is_short = error is None and prefetch is None and effect is None and rank is None and claims is None
-        is_free = usage is None or usage is NOTHING or not usage
-        fields: tuple[Any, ...] = first
-        if not (is_short and is_free and query is None and response is None and guess is None):
-            spent = _NOTHING_SPENT if is_free or usage is None else (usage.tokens_in, usage.tokens_out, usage.money)
-            fields = (*first, *spent, error, prefetch, effect, rank, claims, query, response, guess)
-        if self.pending or self.is_told:
-            self._keep(fields)
-        else:
-            self._kept.append(fields)
+            where = _place(node)
+            if node.parent is not None:
+                guess = self._noted(node.response)
+        first = (time_s, "start", call.handler, *where, run.id, None, run.speculative, probability, *_NOTHING_SPENT)
+        effect, query = call.effect._value_, self._noted(call.query)
+        self._keep((*first, None, run.prefetch or None, effect, None, None, query, None, guess))
+
+    def add_end(self, time_s: float, run: Run, error: str | None) -> None:
+        """Add that the call of ``run`` has ended."""
+        where = _place(run.nodes[0]) if run.nodes else _NOWHERE
+        outcome = run.state._value_
+        response = self._noted(run.response) if outcome == "done" else None
+        first = (time_s, "end", run.call.handler, *where, run.id, outcome, None, None, *_spent(run.usage))
+        self._keep((*first, error, None, None, None, None, None, response))
+
+    def add_commit(
+        self, time_s: float, node: Node, outcome: str, rank: int | None, claims: tuple[float, ...] | None
+    ) -> None:
+        """Add that the episode has moved on from ``node``."""
+        first = (time_s, "commit", *_call_at(node), outcome)
+        self._keep((*first, *_UNCLAIMED, rank, claims) if claims is not None else first)
+
+    def add_guess(self, time_s: float, node: Node, outcome: str, error: str | None, usage: Usage) -> None:
+        """Add that the guesser at work on ``node`` has returned."""
+        first = (time_s, "guess", *_call_at(node), outcome)
+        spent = _spent(usage)
+        is_short = error is None and spent is _NOTHING_SPENT
+        self._keep(first if is_short else (*first, None, None, *spent, error))
+
+    def add_of_node(self, time_s: float, kind: str, node: Node) -> None:
+        """Add an event of ``kind`` that concerns ``node``."""
+        self._keep((time_s, kind, *_call_at(node)))
+
+    def add_of_run(self, time_s: float, kind: str, run: Run, outcome: str | None = None) -> None:
+        """Add an event of ``kind`` that concerns ``run``."""
+        where = _place(run.nodes[0]) if run.nodes else _NOWHERE
+        self._keep((time_s, kind, run.call.handler, *where, run.id, outcome))
 
     def add_reset(self, time_s: float) -> None:
         """Add that an episode begins."""
@@ -356,6 +364,34 @@ class Trace:
 
 def _nothing_left() -> None:
     return None
+
+
+def _is_small(parts: tuple[Any, ...]) -> bool:
+    """Whether a tuple holds no more than a few numbers and short texts."""
+    if len(parts) > _SMALL_ARRAY or not _SMALL.issuperset(map(type, parts)):
+        return False
+    return all(type(part) is not str or len(part) <= MAX_LENGTH for part in parts)
+
+
+def _place(node: Node) -> tuple[int, int | None, int]:
+    """The fields of an event that say where ``node`` stands."""
+    parent = node.parent
+    return node.id, None if parent is None else parent.id, node.level
+
+
+def _call_at(node: Node) -> tuple[str, int, int | None, int, int | None]:
+    """The fields of an event that say of which call it is: of the one that is made for ``node``, if there is one."""
+    run, call = node.run, node.call
+    if run is not None:
+        return run.call.handler, *_place(node), run.id
+    return "" if call is None else call.handler, *_place(node), None
+
+
+def _spent(usage: Usage) -> tuple[float, float, float]:
+    """The fields of an event that say what was spent."""
+    if usage is NOTHING or not usage:
+        return _NOTHING_SPENT
+    return usage.tokens_in, usage.tokens_out, usage.money
 
 
 def _line(event: TraceEvent) -> str:
