@@ -63,7 +63,6 @@ class Driver:
         ledger: Ledger,
     ) -> None:
         self._make_tree = make_tree
-        self._made_tree: SpeculationTree | None = None
         self._runtime = runtime
         self._handler = handler
         self._ledger = ledger
@@ -76,24 +75,21 @@ class Driver:
         self._broken: Exception | None = None
         self.interrupted = False
 
-    @property
+    @functools.cached_property
     def _tree(self) -> SpeculationTree:
         """Made when it is needed first: many an episode is played plainly to its end."""
-        tree = self._made_tree
-        if tree is None:
-            tree = self._made_tree = self._make_tree(())
-        return tree
+        return self._make_tree(())
 
     @property
     def _root(self) -> Node | None:
-        return None if self._made_tree is None else self._made_tree.root
+        return self._tree.root if "_tree" in self.__dict__ else None
 
     # -- for the wrapper -----------------------------------------------------------------------------------------
 
     @property
     def root(self) -> Process | None:
         """The process at which the episode stands; ``None`` if there is no episode."""
-        root = self._root
+        root = self._tree.root if "_tree" in self.__dict__ else None
         return None if root is None else root.process
 
     def now(self) -> float:
@@ -204,8 +200,8 @@ class Driver:
             EnvClosed("the wrapper was closed while a response was awaited; make a new one"),
         )
         try:
-            if self._made_tree is not None:
-                self._apply(self._made_tree.close)
+            if "_tree" in self.__dict__:
+                self._apply(self._tree.close)
         except Exception:
             if first is None:
                 raise
@@ -295,7 +291,7 @@ class Driver:
         runs = self._ledger.open_runs
         for run in runs:
             run.nodes, run.state = [], RunState.CANCELLED
-        self._made_tree = self._make_tree(runs)
+        self._tree = self._make_tree(runs)
         for run in runs:
             if run not in self._tokens or (job is not None and self._tokens[run] is job.token):
                 # The event was to begin or to end this run, or the episode was to run it. So the run is ended here.

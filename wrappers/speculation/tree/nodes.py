@@ -144,7 +144,8 @@ class Node:
 
     def probability_from(self, root: Node) -> float:
         """The probability that the episode comes from ``root`` to this node."""
-        return math.exp(min(0.0, self.score - root.score))
+        gain = self.score - root.score
+        return math.exp(gain) if gain < 0.0 else 1.0
 
     def __repr__(self) -> str:
         return f"<Node {self.id} at {self.call.handler!r}>" if self.call else f"<Node {self.id}, no call>"
