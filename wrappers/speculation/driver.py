@@ -32,7 +32,7 @@ from spec_envs.wrappers.speculation.tree.commands import (
     Start,
     StopPredicting,
 )
-from spec_envs.wrappers.speculation.tree.nodes import Node, Process, Run, RunState
+from spec_envs.wrappers.speculation.tree.nodes import CANCELLED, DONE, FAILED, Node, Process, Run
 
 _log = logging.getLogger(__name__)
 
@@ -177,7 +177,7 @@ class Driver:
     def has_failed(self) -> bool:
         """Whether the call that the episode waits for has failed."""
         root = self._root
-        return root is not None and root.run is not None and root.run.state is RunState.FAILED
+        return root is not None and root.run is not None and root.run.state is FAILED
 
     @property
     def is_idle(self) -> bool:
@@ -233,7 +233,7 @@ class Driver:
         job, root = self._authoritative, self._tree.root
         if job is None and root is not None and (run := root.run) is not None:
             state = run.state
-            if state is RunState.DONE or state is RunState.FAILED:
+            if state is DONE or state is FAILED:
                 return None, run
         return job, None
 
@@ -290,7 +290,7 @@ class Driver:
         self._to_cancel += [*self._tokens.values(), *self.guessing.give_up()]
         runs = self._ledger.open_runs
         for run in runs:
-            run.nodes, run.state = [], RunState.CANCELLED
+            run.nodes, run.state = [], CANCELLED
         self._tree = self._make_tree(runs)
         for run in runs:
             if run not in self._tokens or (job is not None and self._tokens[run] is job.token):
@@ -319,23 +319,24 @@ class Driver:
                 raise
 
     def _carry_out(self, command: Command, now: float) -> None:
-        match command:
-            case Start(run):
-                self._ledger.started(now, run, self._tree.root)
-                self._start(run)
-            case Predict(node, may_spend):
-                self.guessing.predict(node, self._tree, may_spend)
-            case StopPredicting(node):
-                self._to_cancel.append(self.guessing.token_of(node))
-            case Committed(node=node, response=response):
+        match command:  # by class alone: a pattern that also takes the class apart takes longer
+            case Start():
+                self._ledger.started(now, command.run, self._tree.root)
+                self._start(command.run)
+            case Predict():
+                self.guessing.predict(command.node, self._tree, command.may_spend)
+            case StopPredicting():
+                self._to_cancel.append(self.guessing.token_of(command.node))
+            case Committed():
                 self._ledger.committed(now, command)
-                self.guessing.observe(node, response)
-            case Discarded(node):
-                self._ledger.discarded(now, node)
-                node.children = {}  # node and children refer to each other, and would wait for the garbage collector
-            case Cancel(run):
-                self._ledger.cancelled(now, run)
-                token = self._tokens.get(run)
+                self.guessing.observe(command.node, command.response)
+            case Discarded():
+                self._ledger.discarded(now, command.node)
+                # Node and children refer to each other, and would wait for the garbage collector.
+                command.node.children = {}
+            case Cancel():
+                self._ledger.cancelled(now, command.run)
+                token = self._tokens.get(command.run)
                 if token is None:  # an event that was to end the run has failed
                     return
                 self._to_cancel.append(token)
@@ -393,7 +394,7 @@ class Driver:
             self._authoritative = None
         partial, full = token.usage()
         try:
-            if run.state is RunState.CANCELLED:
+            if run.state is CANCELLED:
                 return self._tree.stopped(run, partial, now, full=full)
             if error is not None:
                 return self._tree.failed(run, error, partial, now)
@@ -408,7 +409,7 @@ def _answered(handler: Handler, query: Any, begins: Callable[[], None] | None, c
 
 
 def _response_of(run: Run) -> Any:
-    if run.state is RunState.FAILED:
+    if run.state is FAILED:
         assert run.error is not None
         raise run.error
     return run.response
