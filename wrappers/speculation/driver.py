@@ -232,8 +232,7 @@ class Driver:
             raise self._broken
         job, root = self._authoritative, self._tree.root
         if job is None and root is not None and (run := root.run) is not None:
-            state = run.state
-            if state is DONE or state is FAILED:
+            if run.state is DONE or run.state is FAILED:
                 return None, run
         return job, None
 
@@ -353,8 +352,9 @@ class Driver:
         except UnknownHandler as error:
             handler = _refusing(error)
 
-        begins = self._begins(run, token) if self._tree.counts_begins(call.handler) else None
-        function = functools.partial(_answered, handler, call.query, begins)
+        function = functools.partial(answered, handler, call.query)
+        if self._tree.counts_begins(call.handler):
+            function = functools.partial(function, begins=self._begins(run, token))
         self._tokens[run] = token
         if run.speculative:
             token.is_ahead = lambda: run.speculative
@@ -402,10 +402,6 @@ class Driver:
         finally:
             if not run.in_flight:  # if it is in flight, Ctrl-C has come first
                 self._ledger.ended(now, run, full)
-
-
-def _answered(handler: Handler, query: Any, begins: Callable[[], None] | None, cancel: CancelToken) -> Any:
-    return answered(handler, query, cancel, begins)
 
 
 def _response_of(run: Run) -> Any:

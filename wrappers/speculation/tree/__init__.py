@@ -44,7 +44,7 @@ from spec_envs.wrappers.speculation.tree.commands import Command, Committed, Dis
 from spec_envs.wrappers.speculation.tree.crowding import Crowding
 from spec_envs.wrappers.speculation.tree.dial import Dial
 from spec_envs.wrappers.speculation.tree.limits import Limits
-from spec_envs.wrappers.speculation.tree.nodes import DONE, FAILED, Node, Process, Run
+from spec_envs.wrappers.speculation.tree.nodes import DONE, FAILED, RUNNING, Node, Process, Run
 from spec_envs.wrappers.speculation.tree.places import Places
 from spec_envs.wrappers.speculation.tree.predicting import Predicting
 from spec_envs.wrappers.speculation.tree.queue import Queue
@@ -351,7 +351,9 @@ class SpeculationTree:
         root = self.root
         if root is None:
             return []
-        commands = self._serve(root, now) if self._demanded else []
+        run = root.run
+        is_served = not self._demanded or (run is not None and run.state is RUNNING and not run.speculative)
+        commands = [] if is_served else self._serve(root, now)
         predicting, queue = self._predicting, self._queue
         if predicting.waiting:
             commands += predicting.predict(root, now)
