@@ -19,15 +19,7 @@ from typing import Any
 import numpy as np
 
 from spec_envs.attributes import has_hooks, hides_state, is_plain, slots_of
-from spec_envs.equality import (
-    MET,
-    Itself,
-    OwnRule,
-    compared_fields,
-    hashes_by_value,
-    holds_texts,
-    ordered_key,
-)
+from spec_envs.equality import MET, Itself, OwnRule, compared_fields, hashes_by_value, holds_texts, ordered_key
 from spec_envs.errors import NotCopyable
 from spec_envs.functions import copied_function, copied_method
 from spec_envs.immutable import ATOMIC_FAMILIES, ATOMS
@@ -43,7 +35,7 @@ def same(one: Any, other: Any) -> bool:
     kind = type(one)
     if one is other:
         return True
-    if kind is str and type(other) is str:
+    if (kind is str or kind is int) and type(other) is kind:
         return bool(one == other)
     if kind is np.ndarray and type(other) is np.ndarray and one.dtype.isbuiltin == 1 and not one.dtype.hasobject:
         return bool(one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes())
@@ -63,6 +55,8 @@ def same(one: Any, other: Any) -> bool:
             return len(one) == len(other) and all(map(same, one, other))
         except RecursionError:  # it holds itself
             return False
+    if kind is type(other) and hasattr(kind, "__dataclass_fields__") and (names := compared_fields(kind)) is not None:
+        return all(same(getattr(one, name), getattr(other, name)) for name in names)
     return bool(key_or_itself(one) == key_or_itself(other))
 
 
