@@ -32,7 +32,7 @@ def same(one: Any, other: Any) -> bool:
 
     Sets have to be in the same order, because whoever loops over them sees it.
     """
-    kind = type(one)
+    kind: Any = type(one)
     if one is other:
         return True
     if (kind is str or kind is int) and type(other) is kind:

@@ -77,7 +77,7 @@ class Driver:
 
     @functools.cached_property
     def _tree(self) -> SpeculationTree:
-        """Made when it is needed first: many an episode is played plainly to its end."""
+        """The tree, made on first use: many episodes are played plainly to their end."""
         return self._make_tree(())
 
     @property
