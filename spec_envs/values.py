@@ -55,7 +55,8 @@ def same(one: Any, other: Any) -> bool:
             return len(one) == len(other) and all(map(same, one, other))
         except RecursionError:  # it holds itself
             return False
-    if kind is type(other) and hasattr(kind, "__dataclass_fields__") and (names := compared_fields(kind)) is not None:
+    names = compared_fields(kind) if hasattr(kind, "__dataclass_fields__") else None
+    if names is not None and type(other) is kind:
         return all(same(getattr(one, name), getattr(other, name)) for name in names)
     return bool(key_or_itself(one) == key_or_itself(other))
 
