@@ -25,7 +25,8 @@ class Guess:
         probability = self.probability if type(self.probability) is float else as_number(self.probability)
         if not 0.0 <= probability <= 1.0:
             raise InvalidConfiguration(f"probability of a guess must lie in [0, 1], not {self.probability!r:.80}")
-        object.__setattr__(self, "probability", probability)
+        if probability is not self.probability:
+            object.__setattr__(self, "probability", probability)
 
 
 def check_guesser(name: str, guesser: object, method: str = "guess") -> None:
@@ -61,7 +62,9 @@ def owned_guesses(guesser: object, guesses: object, most: int | None = None) -> 
         InvalidConfiguration: ``guesses`` is not an iterable of ``Guess``; the message shows what it is.
         NotCopyable: A response can change and cannot be copied.
     """
-    if type(guesses) is not list and (isinstance(guesses, Guess) or not isinstance(guesses, Iterable)):
+    if type(guesses) is list and _PLAIN.issuperset(map(type, guesses[:most])):  # as most often
+        return tuple([_owned(each) for each in guesses[:most]])
+    if isinstance(guesses, Guess) or not isinstance(guesses, Iterable):
         wrong: list[Any] = [guesses]
     else:
         collected = tuple(itertools.islice(guesses, most))  # there may be no end of them
@@ -72,6 +75,9 @@ def owned_guesses(guesser: object, guesses: object, most: int | None = None) -> 
         f"{type(guesser).__name__} returned {wrong[0]!r:.80}; a guesser returns a sequence of "
         f"Guess(response, probability), empty where it has none"
     )
+
+
+_PLAIN = frozenset({Guess})
 
 
 def _owned(guess: Guess) -> Guess:

@@ -60,7 +60,7 @@ class AsyncioRuntime(NotPicklable):
         self.lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn = asyncio.Lock()
-        self._threads = ThreadRuntime()
+        self._made_threads: ThreadRuntime | None = None
         self._open: set[Job] = set()
         self._tasks: set[asyncio.Future[Any]] = set()  # the loop itself has only weak references to tasks
         self._given_up: set[asyncio.Future[Any]] = set()  # those of them that the runtime has cancelled itself
@@ -69,6 +69,17 @@ class AsyncioRuntime(NotPicklable):
         self._lateness: _Lateness | None = None
         #: Whether no job can start any more: the runtime was closed, or its loop is being shut down.
         self.is_closed = False
+
+    @property
+    def _threads(self) -> ThreadRuntime:
+        """Made when a plain function is to be called first."""
+        if self._made_threads is None:
+            self._made_threads = ThreadRuntime()
+        return self._made_threads
+
+    def _end_threads(self, patience_s: float | None = None) -> None:
+        if self._made_threads is not None:
+            self._made_threads.close(patience_s)
 
     def turn(self) -> asyncio.Lock:
         """What lets one task at a time use the episode, in ``async with``.
@@ -206,12 +217,12 @@ class AsyncioRuntime(NotPicklable):
         """
         if self.own_loop() is not asyncio.get_running_loop():
             self._open.clear()
-            self._threads.close()
+            self._end_threads()
             return
         deadline = self.now() + _CLOSE_S
         while self._open and self.now() < deadline:
             await self.changed(deadline)
-        self._threads.close(patience_s=0.0 if self._open else None)
+        self._end_threads(patience_s=0.0 if self._open else None)
         warn_of_stuck((job.name for job in self._open if job.is_async), "that they were cancelled")
 
     def own_loop(self) -> asyncio.AbstractEventLoop:

@@ -1,6 +1,6 @@
-"""Guessers at work: carries out what the tree says about predicting, and lets guessers learn.
+"""Guessers at work: carries out the tree's commands about guessers, and lets guessers learn.
 
-Whom to predict, and when, is decided by the tree; calls of handlers are carried out by ``driver``.
+The tree decides which responses are predicted, and when. ``driver`` carries out the calls of handlers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from spec_envs.wrappers.speculation.tree import SpeculationTree
 from spec_envs.wrappers.speculation.tree.commands import Command
 from spec_envs.wrappers.speculation.tree.nodes import Node
 
-#: The number of responses that are kept for guessers to learn, while nothing is predicted.
+#: The number of responses that are kept for guessers to learn later, while no guesser is at work.
 _LESSONS = 200
 #: Tells the tree of an event that happens at the given time, and carries out the commands that it returns.
 Deliver = Callable[[Callable[[float], "list[Command]"]], None]
@@ -32,15 +32,41 @@ Deliver = Callable[[Callable[[float], "list[Command]"]], None]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Called:
-    """A guesser, and how it wants to be called."""
+    """A guesser, and how it is called."""
 
     guesser: Any
     guess: Callable[..., Any]
     is_async: bool
+    job: str  # the name of its jobs
 
     @classmethod
-    def of(cls, guesser: Guesser | AsyncGuesser) -> Self:
-        return cls(guesser, as_guess(guesser.guess), is_async(guesser.guess))
+    def of(cls, handler: str, guesser: Guesser | AsyncGuesser) -> Self:
+        return cls(guesser, as_guess(guesser.guess), is_async(guesser.guess), f"guess-{handler}")
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class _AtWork:
+    """A guesser at work on a node, and the tree that waits for its guesses. Never changed."""
+
+    guessing: Guessing
+    called: _Called
+    node: Node
+    call: Call  # the call of the node
+    tree: SpeculationTree
+    token: CancelToken
+
+    def guess(self, cancel: CancelToken) -> Sequence[Guess]:
+        called, k = self.called, self.guessing.k
+        with contained():
+            return owned_guesses(called.guesser, called.guess(self.call.owned(), k, cancel, self.early), k)
+
+    async def guess_async(self, cancel: CancelToken) -> Sequence[Guess]:
+        called, k = self.called, self.guessing.k
+        with contained():
+            return owned_guesses(called.guesser, await called.guess(self.call.owned(), k, cancel, self.early), k)
+
+    def early(self, guesses: Any) -> None:
+        self.guessing.guessed_early(self, guesses)
 
 
 class Guessing:
@@ -51,7 +77,10 @@ class Guessing:
         k: The greatest number of guesses that a guesser may return.
         runtime: Where guessers run.
         ledger: Trace and statistics.
-        deliver: How the tree is told of what guessers return.
+        deliver: Tells the tree what guessers return.
+
+    Attributes:
+        k: The greatest number of guesses that a guesser may return.
     """
 
     def __init__(
@@ -62,8 +91,8 @@ class Guessing:
         ledger: Ledger,
         deliver: Deliver,
     ) -> None:
-        self._guessers = {name: _Called.of(guesser) for name, guesser in guessers.items()}
-        self._k = k
+        self._guessers = {name: _Called.of(name, guesser) for name, guesser in guessers.items()}
+        self.k = k
         self._runtime = runtime
         self._ledger = ledger
         self._deliver = deliver
@@ -72,51 +101,48 @@ class Guessing:
         self._num_warming = 0
 
     def predict(self, node: Node, tree: SpeculationTree, may_spend: bool) -> None:
-        """Have the guesser of the node's handler predict the response to its call, and tell ``tree``."""
+        """Have the guesser of the node's handler predict the response to the node's call, and tell ``tree``."""
         assert node.call is not None
-        call = node.call
-        called = self._guessers[call.handler]
-        guesser, token = called.guesser, self._runtime.token()
+        called, token = self._guessers[node.call.handler], self._runtime.token()
         token.may_spend = may_spend
-
-        def early(guesses: Any) -> None:
-            known = owned_guesses(guesser, guesses, self._k)
-            self._runtime.meanwhile(token, lambda: self._deliver(lambda now: guessed_early(known, now)))
-
-        def guessed_early(guesses: Sequence[Guess], now: float) -> list[Command]:
-            if node not in self._tokens or token.cancelled:
-                return []
-            return tree.guessed(node, guesses, now, early=True)
-
-        def function(cancel: CancelToken) -> Sequence[Guess]:
-            with contained():
-                return owned_guesses(guesser, called.guess(call.owned(), self._k, cancel, early), self._k)
-
-        async def function_async(cancel: CancelToken) -> Sequence[Guess]:
-            with contained():
-                return owned_guesses(guesser, await called.guess(call.owned(), self._k, cancel, early), self._k)
-
-        def guessed(guesses: Any, error: BaseException | None, now: float) -> list[Command]:
-            self._ledger.guessed(now, node, token, error)
-            if self._tokens.pop(node, None) is None:
-                return []
-            usable = () if error is not None or token.cancelled else guesses
-            return tree.guessed(node, usable, now, usage=token.usage()[1])
-
-        def deliver(guesses: Any, error: BaseException | None) -> None:
-            self._deliver(functools.partial(guessed, guesses, error))
-
-        run = function_async if called.is_async else function
+        at_work = _AtWork(self, called, node, node.call, tree, token)
+        run = at_work.guess_async if called.is_async else at_work.guess
+        deliver = functools.partial(self._returned, at_work)
         try:
             self._ledger.predicting(token)
             self._tokens[node] = token
-            self._runtime.spawn(Job(f"guess-{call.handler}", run, deliver, token, called.is_async))
+            self._runtime.spawn(Job(called.job, run, deliver, token, called.is_async))
         except BaseException:
             self._ledger.not_begun(token)
             raise
 
+    def guessed_early(self, at_work: _AtWork, guesses: Any) -> None:
+        """The guesser ``at_work`` has ``guesses``, and has not returned yet."""
+        known = owned_guesses(at_work.called.guesser, guesses, self.k)
+        self._runtime.meanwhile(
+            at_work.token, lambda: self._deliver(lambda now: self._guessed_early(at_work, known, now))
+        )
+
+    def _guessed_early(self, at_work: _AtWork, guesses: Sequence[Guess], now: float) -> list[Command]:
+        node = at_work.node
+        if node not in self._tokens or at_work.token.cancelled:
+            return []
+        return at_work.tree.guessed(node, guesses, now, early=True)
+
+    def _returned(self, at_work: _AtWork, guesses: Any, error: BaseException | None) -> None:
+        self._deliver(functools.partial(self._guessed, at_work, guesses, error))
+
+    def _guessed(self, at_work: _AtWork, guesses: Any, error: BaseException | None, now: float) -> list[Command]:
+        node, token = at_work.node, at_work.token
+        partial, full = token.usage()
+        self._ledger.guessed(now, node, token, error, partial, full)
+        if self._tokens.pop(node, None) is None:
+            return []
+        usable = () if error is not None or token.cancelled else guesses
+        return at_work.tree.guessed(node, usable, now, usage=full)
+
     def token_of(self, node: Node) -> CancelToken:
-        """The token by which the guesser at work on ``node`` is told to stop."""
+        """The token of the guesser at work on ``node``; cancelling it tells the guesser to stop."""
         return self._tokens[node]
 
     def give_up(self) -> list[CancelToken]:
@@ -128,15 +154,18 @@ class Guessing:
     # -- getting ready -------------------------------------------------------------------------------------------
 
     def keep(self, handler: str, asked: Call | Deciding, response: Any) -> None:
-        """The episode has ``response`` to ``asked``, a call of ``handler`` or the place of one; nothing is predicted.
+        """Keep a response that no guesser was to predict, as a lesson for guessers before they predict again.
 
-        That is a lesson for when predicting begins again. Nobody changes ``response`` any more.
+        Args:
+            handler: The handler that was called.
+            asked: The call, or the place of the episode from which the call follows.
+            response: The response; it is not changed any more.
         """
         if handler in self._guessers:
             self._lessons.append((asked, response))
 
     def learn_kept(self) -> dict[str, Call]:
-        """Have guessers learn what was kept, beside the episode, and return the last call of each handler."""
+        """Have guessers learn the kept responses, beside the episode; return the last call of each handler."""
         lessons, learned = [*self._lessons], dict[str, Call]()
         self._lessons.clear()
         for asked, response in lessons:
@@ -147,9 +176,9 @@ class Guessing:
         return learned
 
     def warm(self) -> None:
-        """Have guessers learn what was kept, and have each predict a call that is over, beside the episode.
+        """Have guessers learn the kept responses, and have each guesser predict a past call, beside the episode.
 
-        So the first real prediction finds engines started, models loaded and threads made.
+        So engines are started, models are loaded and threads are made before the first real prediction.
         """
         for name, call in self.learn_kept().items():
             called = self._guessers[name]
@@ -162,7 +191,7 @@ class Guessing:
 
         def function(cancel: CancelToken) -> None:
             with contained():
-                called.guess(call.owned(), self._k, cancel)
+                called.guess(call.owned(), self.k, cancel)
 
         def deliver(value: Any, error: BaseException | None) -> None:
             with self._runtime.lock:
@@ -193,7 +222,7 @@ class Guessing:
         observe = attribute_of(called.guesser, "observe")
         if observe is None:
             return
-        if called.is_async:  # a guesser that lives on the event loop is used by that thread only
+        if called.is_async:  # a guesser that lives on the event loop is used only by the thread of the loop
             self._teach(observe, call, action_of(response))
         else:
             self._runtime.learn(lambda: self._teach(observe, call, action_of(response)))
@@ -209,7 +238,7 @@ class Guessing:
 
 
 class AsGuesser:
-    """A prefetcher as the guesser of the action that a side branch waits for."""
+    """A prefetcher as a guesser: it guesses the action for which a side branch waits."""
 
     def __init__(self, prefetcher: Prefetcher) -> None:
         self._prefetch = as_guess(prefetcher.prefetch)

@@ -1,10 +1,10 @@
-"""Which nodes there are: branches grow from guesses, settle on real responses, and go.
+"""Which nodes there are: branches grow from guesses, settle on real responses, and are discarded.
 
-A branch whose own call is answered before its ancestors' knows its future: its wrong children go at once, and the right
-one inherits its whole probability. A branch is matched by responses alone: by an equal guess, or because the real
-response leads to the same next call.
+If the call of a branch is answered before the calls of its ancestors, the wrong children of the branch are discarded at
+once, and the right child inherits the whole probability of the branch. The right child is the child whose guess equals
+the real response, or else a child to whose next call the real response leads, too.
 
-When a node starts, is predicted or is answered is decided elsewhere. Pure, like the tree that owns it.
+Other parts decide when a node's call starts and when its response is predicted. Pure, like the tree that owns it.
 """
 
 import dataclasses
@@ -19,25 +19,26 @@ from spec_envs.wrappers.speculation.tree.nodes import Node, Process, Run, SideBr
 
 Canonical = Callable[[Any], Hashable]
 
-#: The least probability that all guesses together keep that a guesser has taken back.
+#: The least probability of all dropped guesses together: guesses that a guesser made before, and did not repeat.
 _LEAST_REST = 1e-3
 
 
 @dataclasses.dataclass(slots=True)
 class Change:
-    """What has become of nodes, for the other parts of the tree to take account of."""
+    """What has become of nodes. The other parts of the tree are told."""
 
     grown: list[Node] = dataclasses.field(default_factory=list)  # new nodes
-    #: Nodes that have another probability, or another process.
+    #: Nodes whose probability or process has changed.
     changed: list[Node] = dataclasses.field(default_factory=list)
     gone: list[Node] = dataclasses.field(default_factory=list)  # nodes that were discarded, parents first
 
 
-_NO_CHANGE = Change()
+#: What most events change.
+NO_CHANGE = Change()
 
 
 class Branches:
-    """The root and all that follows from it; the only writer of ``Node``.
+    """The root and all nodes after it; the only writer of ``Node``.
 
     Args:
         limits: Bounds of the speculation.
@@ -45,7 +46,7 @@ class Branches:
 
     Attributes:
         root: Where the episode stands; ``None`` while there is none.
-        num_nodes: Nodes alive.
+        num_nodes: The number of nodes that are part of the tree.
     """
 
     def __init__(self, limits: Limits, canonical: Mapping[str, Canonical]) -> None:
@@ -59,12 +60,12 @@ class Branches:
         self._change = Change()
 
     def _changes(self) -> Change:
-        """What has changed since this was last called."""
+        """What has changed since the last call of this method."""
         change = self._change
-        if not (change.gone or change.grown or change.changed):
-            return _NO_CHANGE
-        self._change = Change()
-        return change
+        if change.grown or change.gone or change.changed:
+            self._change = Change()
+            return change
+        return NO_CHANGE
 
     # -- the root and its runs -----------------------------------------------------------------------------------
 
@@ -77,7 +78,7 @@ class Branches:
         return self._changes()
 
     def commit(self, response: Any, key: Hashable) -> Change:
-        """Move the root on to its child with ``response``; the old root is no longer alive, but not discarded."""
+        """Move the root on to its child with ``response``. The old root leaves the tree without being discarded."""
         root = self.root
         assert root is not None
         child = root.children.get(key)
@@ -95,13 +96,13 @@ class Branches:
         return self._changes()
 
     def attach(self, node: Node, run: Run | None) -> None:
-        """``run`` makes the call of ``node``; ``None``: it will be made again."""
+        """``run`` makes the call of ``node``; ``None``: the call will be made again."""
         node.run = run
 
     # -- growing -------------------------------------------------------------------------------------------------
 
     def step_aside(self, node: Node) -> Change:
-        """Give ``node`` a side branch, where that can be."""
+        """Give ``node`` a side branch, if its process can have one."""
         if node.aside is None and node.process is not None and self.num_nodes < self._max_nodes:
             process = node.process.aside()
             if process is not None:
@@ -110,13 +111,13 @@ class Branches:
         return self._changes()
 
     def add_guesses(self, node: Node, guesses: Mapping[Hashable, Guess]) -> Change:
-        """Grow a child of ``node`` from each guess; dropped earlier guesses share what probability is left.
+        """Grow a child of ``node`` from each guess. Earlier guesses that were dropped share the remaining probability.
 
-        A child that was started and falls below ``give_up_below`` is discarded whole, whether its call is done or not:
-        if only calls in flight were given up, the draws that are used would be the quick ones.
+        A child that was started and falls below ``give_up_below`` is discarded, with all nodes after it, whether its
+        call is done or not. If only calls in flight were given up, mostly quick draws would be used.
 
         Args:
-            node: Whose response is guessed.
+            node: The node whose response is guessed.
             guesses: The guesses by their keys, the most probable first.
         """
         if not guesses:
@@ -126,7 +127,7 @@ class Branches:
         others = [child for key, child in node.children.items() if key not in likely]
         total = sum(guess.probability for guess in likely.values())
         rest = max(_LEAST_REST, 1.0 - total) if others else 0.0
-        # Of the reads guessed for a side branch, several may be needed.
+        # On a side branch several of the guessed actions may be needed, so their probabilities need not sum to 1.
         total = 1.0 if node.side_branch is not None else max(1.0, total + rest)
         for child in others:
             probability = min(child.probability, rest / len(others) / total)
@@ -138,7 +139,7 @@ class Branches:
         return self._changes()
 
     def _is_given_up(self, child: Node, probability: float) -> bool:
-        """Discard ``child`` if it was started and its path has now, with ``probability``, become too improbable."""
+        """Discard ``child`` if it was started and ``probability`` makes its path too improbable; return whether."""
         assert child.parent is not None and self.root is not None
         path = child.parent.probability_from(self.root) * probability
         given_up = child.run is not None and path < self._give_up_below
@@ -162,8 +163,9 @@ class Branches:
         return node
 
     def _node(self, parent: Node | None, response: Any, probability: float, process: Process | None) -> Node:
-        score = (parent.score if parent else 0.0) + math.log(probability)
-        level = parent.level + 1 if parent else 0
+        score, level = (0.0, 0) if parent is None else (parent.score, parent.level + 1)
+        if probability != 1.0:
+            score += math.log(probability)
         self.num_nodes += 1
         node = Node(next(self._ids), parent, response, probability, process, score, level)
         self._change.grown.append(node)
@@ -172,7 +174,7 @@ class Branches:
     # -- settling on a real response -----------------------------------------------------------------------------
 
     def answer(self, node: Node) -> Change:
-        """The real response to ``node``, given its branch, is known: keep the child that has it, and no other."""
+        """The response to the call of ``node`` is known: keep the child that has this response, and no other child."""
         self._expand(node)
         return self._changes()
 
@@ -194,7 +196,7 @@ class Branches:
                 self._expand(node)
 
     def _settle_on(self, node: Node, response: Any, key: Hashable) -> Node:
-        """Make the child of ``node`` that has ``response`` its only one, with the whole probability of ``node``."""
+        """Make the child that has ``response`` the only child of ``node``, with the whole probability of ``node``."""
         child = node.children.get(key)
         if child is None:
             process = _advance(node, response)
@@ -205,9 +207,10 @@ class Branches:
         else:
             process = child.process
             node.hit = node.hit or key in (node.guessed or ())
-        for other in tuple(node.children.values()):
-            if other is not child:
-                self._discard(other)
+        if len(node.children) > (child is not None):
+            for other in tuple(node.children.values()):
+                if other is not child:
+                    self._discard(other)
         if node.aside is not None:
             self._drop_aside(node)
         if child is None:
@@ -218,8 +221,8 @@ class Branches:
         return child
 
     def _match(self, node: Node, response: Any, process: Process | None) -> Node | None:
-        """The child that ``response`` leads to although it was not guessed: the same next call, or a loose match."""
-        if process is None or process.call is None:
+        """The child that fits ``response``, which was not guessed: by the same next call, or by a loose match."""
+        if process is None or not node.children or process.call is None:
             return None
         for child in node.children.values():
             if child.call is not None and child.call == process.call:
@@ -235,7 +238,7 @@ class Branches:
         return None
 
     def _rebuild(self, node: Node, process: Process | None, *, loosely: bool) -> None:
-        """Give ``node`` the process that the real response led to, and its descendants theirs."""
+        """Give ``node`` the process after the real response, and advance this process for the descendants."""
         node.process, node.lossy = process, node.lossy or loosely
         node.call = None if process is None else process.call
         self._change.changed.append(node)
@@ -272,7 +275,7 @@ class Branches:
 
 
 def _is_new(side_branch: SideBranch, process: Process | None) -> bool:
-    """Whether an action guessed for a side branch makes a call that is not made there yet; adds that call."""
+    """Whether ``process`` waits for a call that the side branch does not make yet; if so, add the call."""
     if process is None or process.call is None or process.call in side_branch.calls:
         return False
     side_branch.calls.add(process.call)
@@ -280,7 +283,7 @@ def _is_new(side_branch: SideBranch, process: Process | None) -> bool:
 
 
 def _are_alike(response: Any, guessed: Any, canonical: Canonical) -> bool:
-    """Whether a guess has the canonical form of the real response. A wild guess may have no form at all."""
+    """Whether a guess has the canonical form of the real response. ``canonical`` may raise for a wild guess."""
     try:
         return bool(canonical(response) == canonical(guessed))
     except Exception:
@@ -288,11 +291,11 @@ def _are_alike(response: Any, guessed: Any, canonical: Canonical) -> bool:
 
 
 def _advance(node: Node, response: Any) -> Process | None:
-    """The process after ``response``; ``None`` where the environment refuses it, as it may refuse a guess."""
-    if node.process is None:  # a loose match has led it to where the environment refused a response before
+    """The process after ``response``; ``None`` if the environment refuses the response, as it may refuse a guess."""
+    if node.process is None:  # after a loose match, the environment has refused the response before this one
         return None
     try:
         return node.process.advance(response)
     except (Exception, SystemExit, GeneratorExit):
-        # If this response turns out to be the real one, the real environment raises the same to the user.
+        # If this response turns out to be real, the real environment raises the same error to the user.
         return None

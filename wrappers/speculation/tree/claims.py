@@ -15,7 +15,7 @@ class Claims:
     """The last guesses for each node, with the probabilities that their guesser claimed.
 
     Args:
-        guessers: What is known of the guesser of each handler.
+        guessers: The estimate of each handler's guesser.
         calibrate: Whether probabilities are corrected.
     """
 
@@ -25,9 +25,9 @@ class Claims:
         self._claims: dict[Node, dict[Hashable, float]] = {}
 
     def corrected(self, node: Node, guesses: Iterable[Guess]) -> dict[Hashable, Guess]:
-        """The guesses by their keys, with corrected probabilities, the most probable first; equal ones are merged.
+        """The guesses by their keys, with corrected probabilities, the most probable first. Equal guesses are merged.
 
-        What is guessed for a side branch has no outcome to learn from, and is taken as it is.
+        Guesses for a side branch have no outcome to learn from, so their probabilities are not corrected.
         """
         merged: dict[Hashable, Guess] = {}
         for guess in guesses:
@@ -51,10 +51,11 @@ class Claims:
         return _best_first({key: Guess(guess.response, probability) for (key, guess), probability in pairs})
 
     def learn(self, node: Node, key: Hashable) -> tuple[tuple[float, ...], int | None]:
-        """The response to ``node`` is final, and is the one that was guessed under ``key``, if any was.
+        """Learn from the final response to the call of ``node``: the response with the key ``key``.
 
         Returns:
-            The claims, the greatest first, and the place in them of the right guess; ``None`` if none was right.
+            The claims, the greatest first; and the place of the right guess among them, or ``None`` if no guess was
+            right.
         """
         claims = self._claims.get(node)
         if not claims or node.call is None:

@@ -1,6 +1,6 @@
-"""The commands: what the speculation tree has its driver do, and what it reports of its nodes.
+"""The commands: what the driver is to do for the speculation tree, and what the tree reports of its nodes.
 
-They are never changed, but to make a frozen one takes thrice as long.
+Commands are never changed. They are not frozen, because to make a frozen command takes three times as long.
 """
 
 import dataclasses
@@ -11,21 +11,21 @@ from spec_envs.wrappers.speculation.tree.nodes import Node, Run
 
 @dataclasses.dataclass(slots=True)
 class Start:
-    """Make the call of ``run``; report with ``responded``, ``failed`` or, if it was cancelled, ``stopped``."""
+    """Make the call of ``run``. Report its end with ``responded``, ``failed`` or, if it was cancelled, ``stopped``."""
 
     run: Run
 
 
 @dataclasses.dataclass(slots=True)
 class Cancel:
-    """Nobody waits for ``run`` any more: tell its handler, which still reports when it has returned."""
+    """Nobody waits for ``run`` any more: tell its handler. Still report when the handler has returned."""
 
     run: Run
 
 
 @dataclasses.dataclass(slots=True)
 class Predict:
-    """Have a guesser predict the response to the node's call; report with ``guessed``."""
+    """Have a guesser predict the response to the node's call. Report its guesses with ``guessed``."""
 
     node: Node  # the node
     may_spend: bool = True  # whether predicting may cost anything; otherwise only frugal guessers are called
@@ -33,7 +33,7 @@ class Predict:
 
 @dataclasses.dataclass(slots=True)
 class StopPredicting:
-    """Guesses for the node are of no use any more: tell its guesser, which still reports when it has returned."""
+    """Guesses for the node are of no use any more: tell its guesser. Still report when the guesser has returned."""
 
     node: Node
 
@@ -46,10 +46,10 @@ class Committed:
     child: Node  # the node that is the root now
     response: Any  # the final response to the call of ``node``
     run: Run | None  # the execution that gave the response; ``None`` where the user chose the response
-    shared: bool  # whether a response of that execution was committed before (a ``READ``)
-    predicted: bool  # whether a guesser was to predict the response
-    claims: tuple[float, ...] = ()  # the probabilities that its guesser had claimed for its guesses, the greatest first
-    rank: int | None = None  # the place in ``claims`` of the guess that was right; ``None`` if none was
+    shared: bool  # whether the response of this execution was committed before (a ``READ``)
+    predicted: bool  # whether a guesser was put to work on the response
+    claims: tuple[float, ...] = ()  # the probabilities that the guesser claimed for its guesses, the greatest first
+    rank: int | None = None  # the place of the right guess in ``claims``; ``None`` if no guess was right
 
 
 @dataclasses.dataclass(slots=True)

@@ -1,8 +1,9 @@
 """The controller of cost: moves the selectivity so that episodes cost a wanted ratio of what they cost plainly.
 
-What may still be wasted is (r - 1) C - W, with r the wanted ratio, C the cost of what the episodes have used, and W the
-cost of everything else, a call that is still of use weighted by the probability that it is in vain. In units of a mean
-call that is u; the logarithm of the selectivity is I - 0.1 u, and I itself moves by -0.003 u with each commit.
+(r - 1) C - W may still be wasted. r is the wanted ratio. C is the cost of the calls that the episodes have used. W is
+the cost of everything else; a call that may still be used is weighted with the probability that it is in vain. u is
+the same in units of a mean call. The logarithm of the selectivity is I - 0.1 u, and I itself moves by -0.003 u with
+each commit.
 
 Pure, like the tree that owns it.
 """
@@ -24,16 +25,17 @@ def cost_of(usage: Usage, unit: Unit) -> float:
 
 
 class Controller:
-    """Says how selective to be, from all calls and guesses so far.
+    """Says how selective to be, from the costs of all calls and guesses so far.
 
     Args:
-        unit: What is counted.
-        ratio: The wanted cost of everything, relative to that of the calls that the episodes use.
-        selectivity: Where to begin, unless ``estimates`` know what has held the ratio before.
-        estimates: What calls cost; and where the account is kept.
+        unit: The unit of cost.
+        ratio: The wanted cost of everything, relative to the cost of the calls that the episodes use.
+        selectivity: The selectivity to begin with, unless ``estimates`` know the selectivity that held the ratio
+            before.
+        estimates: The costs of calls, and the account of this controller.
 
     Attributes:
-        unit: What is counted.
+        unit: The unit of cost.
     """
 
     def __init__(self, unit: Unit, ratio: float, selectivity: float, estimates: Estimates) -> None:
@@ -43,7 +45,7 @@ class Controller:
         self._account = estimates.accounts[unit]
         if self._account.log_selectivity is None:
             self._account.log_selectivity = _bounded(math.log(max(selectivity, 1e-9)))
-        self._open: dict[Run, None] = {}  # begun, and neither used yet nor wasted for certain
+        self._open: dict[Run, None] = {}  # runs that have begun, and are neither used yet nor certainly wasted
 
     def began(self, run: Run) -> None:
         """``run`` makes a call, or another call shares it."""
@@ -51,11 +53,11 @@ class Controller:
             self._open[run] = None
 
     def spent(self, usage: Usage) -> None:
-        """A call or a guesser has ended, and has cost ``usage``; what was stopped counts in full."""
+        """A call or a guesser has ended, and has cost ``usage``; if it was stopped, ``usage`` is its full cost."""
         self._account.spent += cost_of(usage, self.unit)
 
     def committed(self, run: Run | None, root: Node) -> None:
-        """The episode has used the response of ``run`` for the first time (``None``: of none), and is at ``root``."""
+        """The episode has used the response of ``run`` for the first time (``None``: of no run), and is at ``root``."""
         account = self._account
         if run is not None:
             self._open.pop(run, None)

@@ -1,4 +1,4 @@
-"""Which calls ran beside which: counts the calls in flight for ``Crowd``, and asks it whether more may begin.
+"""Which calls ran beside each other: counts the calls in flight for ``Crowd``, and asks it whether more may begin.
 
 Pure, like the tree that owns it.
 """
@@ -7,12 +7,12 @@ import collections
 import dataclasses
 
 from spec_envs.wrappers.crowding import Crowd
-from spec_envs.wrappers.speculation.tree.nodes import Run, RunState
+from spec_envs.wrappers.speculation.tree.nodes import DONE, Run
 
 
 @dataclasses.dataclass(slots=True)
 class _Beside:
-    """The calls in flight when a call began, of its handler and of other handlers; and whether more came later."""
+    """How many calls were in flight when a call began, of its handler and of others; and whether more began later."""
 
     own: int
     others: int
@@ -20,19 +20,19 @@ class _Beside:
 
 
 class Crowding:
-    """The calls in flight, and how many each handler allows beside its own.
+    """The calls in flight, and whether another call would slow them down.
 
     Args:
-        crowds: What is known of each handler; may outlive the tree.
+        crowds: How many calls at once each handler can take, as far as is known; may outlive the tree.
     """
 
     def __init__(self, crowds: collections.defaultdict[str, Crowd]) -> None:
         self._crowds = crowds
         self._beside: dict[Run, _Beside] = {}
-        self._gone: dict[str, float] = {}  # until when a server may still be busy with calls that were cancelled
+        self._gone: dict[str, float] = {}  # by handler, until when its server may be busy with cancelled calls
 
     def has_room(self, handler: str) -> bool:
-        """Whether another speculative call of ``handler`` would slow no call down."""
+        """Whether another speculative call of ``handler`` may begin without slowing other calls down."""
         ahead = collections.Counter(run.call.handler for run in self._beside if run.speculative)
         total = sum(ahead.values())
         for name in {handler, *(run.call.handler for run in self._beside)}:
@@ -58,10 +58,11 @@ class Crowding:
         beside, handler = self._beside.pop(run, None), run.call.handler
         if beside is None:
             return
-        alone_at_first = beside.joined and not beside.own and not beside.others  # a queue would not have held it up
-        if run.state is RunState.DONE and not alone_at_first:
+        # In a queue, the calls that began later did not hold this call up.
+        alone_at_first = beside.joined and not beside.own and not beside.others
+        if run.state is DONE and not alone_at_first:
             self._crowds[handler].took(run.ended_at - run.started_at, own=beside.own, others=beside.others)
-        elif run.state is not RunState.DONE:
+        elif run.state is not DONE:
             until = run.ended_at + usual_s
             self._gone[handler] = max(self._gone.get(handler, 0.0), until)
 
@@ -75,14 +76,14 @@ class Crowding:
         return beside is not None and bool(beside.own or beside.others or beside.joined)
 
     def fails_beside(self, handler: str) -> None:
-        """A call of ``handler`` has failed, maybe because others were in flight beside it."""
+        """A call of ``handler`` has failed, perhaps because other calls were in flight beside it."""
         self._crowds[handler].is_single()
 
     def fails_alone(self, handler: str) -> None:
-        """A call of ``handler`` has failed that failed beside others before."""
+        """A call of ``handler`` has failed alone, after it had failed beside other calls."""
         self._crowds[handler].fails_alone()
 
     @property
     def num_inflight(self) -> int:
-        """Calls in flight."""
+        """The number of calls in flight."""
         return len(self._beside)

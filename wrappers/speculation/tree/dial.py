@@ -1,16 +1,19 @@
 """The dial: how much cost a second of waiting is worth, and so which calls and guesses are worth making.
 
-With P the probability of the path, s the share of the call that fits in before its response is needed, S the seconds
-and T the cost that are expected of the call, and mu the worth of a second, a call starts only if
+A call starts only if
 
     P s S mu >= (1 - P) T.
 
-A call on a certain path wastes nothing and is never refused. Guessing is paid for whether the guess is right or not, so
-a guesser that costs something is asked only if P q s S mu >= T, with T its own cost, and q the usual probability of its
-best guess less that of its best early guess.
+P is the probability of the path. s is the share of the call that fits in before its response is needed. S and T are the
+seconds and the cost that the call is expected to take. mu is the worth of a second.
 
-The worth of a second is ``money_per_s``. Without it, the selectivity says what odds a call needs that costs as much a
-second as calls usually do (those that cost something): mu is the mean cost of a second divided by the selectivity.
+A call on a certain path wastes nothing and is never refused. Guessing is paid for whether the guess is right or not. So
+a guesser that costs something is asked only if P q s S mu >= T. Here T is the cost of the guesser, and q is the usual
+probability of its best guess, less that of its best early guess.
+
+The worth of a second is ``money_per_s``. Without ``money_per_s``, mu is the mean cost of a second of the calls that
+cost something, divided by the selectivity. So the selectivity is the least odds, times the share, of a call that costs
+the mean.
 
 Pure, like the tree that owns it.
 """
@@ -23,8 +26,9 @@ from spec_envs.wrappers.estimates import CallEstimate, Estimates, GuesserEstimat
 from spec_envs.wrappers.speculation.tree.controller import Controller
 from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run
+from spec_envs.wrappers.speculation.tree.queue import share_of
 
-#: A path of this probability is certain: probabilities come from sums of logarithms.
+#: A path of this probability is certain. (Probabilities come from sums of logarithms, which are rounded.)
 _CERTAIN = 1 - 1e-9
 
 
@@ -32,8 +36,8 @@ class Dial:
     """Says whether a call, or a guess, is worth its cost.
 
     Args:
-        limits: Which dial there is, and where it stands.
-        estimates: What calls and guesses take and cost.
+        limits: Which dial is set, and to which value.
+        estimates: How long calls and guesses take, and what they cost.
     """
 
     def __init__(self, limits: Limits, estimates: Estimates) -> None:
@@ -48,24 +52,23 @@ class Dial:
 
     @property
     def may_probe(self) -> bool:
-        """Whether it can be worth anything to see whether a guesser has become quicker or cheaper."""
+        """Whether trying a guesser again, which may have become quicker or cheaper, can be worth anything."""
         return self._money_per_s != 0
 
-    def is_worth_calling(self, handler: str, probability: float, share: float, root: Node) -> bool:
-        """Whether a call of ``handler`` may start, on a path of ``probability`` and with the share ``share``."""
-        if probability >= _CERTAIN:
+    def is_worth_calling(self, node: Node, probability: float, root: Node) -> bool:
+        """Whether the call of ``node`` may start, on a path of ``probability``."""
+        if probability >= _CERTAIN or node.call is None:
             return True
-        calls = self._calls.get(handler)
-        return probability * share >= self._needed(calls, calls, root) * (1 - probability)
+        calls = self._calls.get(node.call.handler)
+        return probability * share_of(node) >= self._needed(calls, calls, root) * (1 - probability)
 
-    def is_worth_guessing(
-        self, handler: str, guesser: GuesserEstimate, probability: float, share: float, root: Node
-    ) -> bool:
-        """Whether the response to a call of ``handler`` may be guessed; the path and ``share`` are the next call's."""
+    def is_worth_guessing(self, node: Node, handler: str, guesser: GuesserEstimate, root: Node) -> bool:
+        """Whether the response to the call of ``node``, made by ``handler``, may be guessed."""
         if guesser.tokens.mean(0.0) == guesser.money.mean(0.0) == 0:
             return self.may_probe
         needed = self._needed(guesser, self._calls.get(handler), root)
-        return probability * guesser.usual_gain * share >= needed
+        share = share_of(node, behind=1)  # of the next call
+        return node.probability_from(root) * guesser.usual_gain * share >= needed
 
     # -- what the controller is told -----------------------------------------------------------------------------
 
@@ -80,16 +83,17 @@ class Dial:
             self._controller.spent(usage)
 
     def committed(self, run: Run | None, root: Node) -> None:
-        """The episode has used the response of ``run`` for the first time (``None``: of none), and is at ``root``."""
+        """The episode has used the response of ``run`` for the first time (``None``: of no run), and is at ``root``."""
         if self._controller is not None:
             self._controller.committed(run, root)
 
     # -- what odds are needed ------------------------------------------------------------------------------------
 
     def _needed(self, cost: CallEstimate | GuesserEstimate | None, calls: CallEstimate | None, root: Node) -> float:
-        """The least odds, times the share, at which a cost is worth the time of one of ``calls``.
+        """The least odds, times the share, at which ``cost`` is worth the time of a call with the estimate ``calls``.
 
-        An estimate that is ``None`` is not known: certainty is needed where money counts, and else the usual odds.
+        If an estimate is ``None``, it is not known yet. Then certainty is needed with ``money_per_s``, and otherwise
+        the usual odds.
         """
         if self._money_per_s is not None:
             worth = 0.0 if calls is None else calls.seconds.mean(0.0) * self._money_per_s

@@ -1,6 +1,6 @@
 """Whether there is room for a call: the slots, the limits of single handlers, and the budgets of tokens and money.
 
-Places also keeps how long the calls of each handler take and what they cost, since it is told of each call's end.
+``Places`` is told when each call ends, so it also keeps how long the calls of each handler take and what they cost.
 
 Pure, like the tree that owns it: time only enters as a number.
 """
@@ -14,16 +14,17 @@ from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.speculation.tree.budget import Budget, GreatestUsage
 from spec_envs.wrappers.speculation.tree.crowding import Crowding
 from spec_envs.wrappers.speculation.tree.limits import Limits
-from spec_envs.wrappers.speculation.tree.nodes import Run, RunState
+from spec_envs.wrappers.speculation.tree.nodes import DONE, Run
 
 
 class Places:
     """The slots that calls take while they are in flight, and the usage of speculation so far.
 
     Attributes:
-        calls: What the calls of each handler take and cost, once one has been answered.
-        num_speculative: Speculative calls in flight, including those that were cancelled and have not returned.
-        has_budget: Says of a call whether the budgets hold its usage.
+        calls: How long the calls of each handler take and what they cost, once a call has been answered.
+        num_speculative: The number of speculative calls in flight, including cancelled calls whose handlers have not
+            returned.
+        has_budget: ``has_budget(call)`` says whether the budgets cover the usage of the call.
     """
 
     def __init__(
@@ -47,21 +48,21 @@ class Places:
         self.has_budget: Callable[[Call], bool] = self._budget.holds
         self._crowding = crowding
         self._alone_until: dict[str, float] = {}
-        self._made_again: set[str] = set()  # handlers whose authoritative call is made a second time
+        self._made_again: set[str] = set()  # the handlers whose authoritative call is made a second time
 
     # -- whether there is room -----------------------------------------------------------------------------------
 
     @property
     def num_free(self) -> int:
-        """Slots for speculative calls that are free."""
+        """The number of free slots for speculative calls."""
         return self._max_inflight - self.num_speculative
 
     def pause(self, paused: bool) -> None:
-        """Have no slots for speculative calls while ``paused``."""
+        """While ``paused``, there are no slots for speculative calls."""
         self._max_inflight = 0 if paused else self._limits.max_inflight
 
     def has_room(self, handler: str, now: float) -> bool:
-        """Whether the limit of ``handler`` has room for a speculative call, and the call would slow no other down."""
+        """Whether the limit of ``handler`` has room for a speculative call that slows no other call down."""
         quota = self._quotas.get(handler)
         if quota is not None and not quota.has_room(now):
             return False
@@ -76,7 +77,7 @@ class Places:
         return None if quota is None else quota.authoritative_from(now)
 
     def blames_others(self, run: Run, now: float) -> bool:
-        """Whether ``run``, which fails now, may do so because other calls were in flight beside it.
+        """Whether ``run``, which fails now, may have failed because other calls were in flight beside it.
 
         If so, its handler gets its next calls one by one.
         """
@@ -114,7 +115,7 @@ class Places:
         self._budget.charge(run)
 
     def made(self, handler: str, seconds: float, usage: Usage) -> None:
-        """A call was made without a run, alone."""
+        """A call was made without a run, and no other call was in flight beside it."""
         self._estimate_of(handler).add(seconds, usage)
         if self._crowding is not None:
             self._crowding.made(handler, seconds)
@@ -140,14 +141,14 @@ class Places:
     def end(self, run: Run) -> None:
         """``run`` has returned."""
         handler = run.call.handler
-        if run.state is RunState.DONE:
+        if run.state is DONE:
             self._made_again.discard(handler)
         if self._crowding is not None:
             self._crowding.end(run, self._usual_s(handler))
         quota = self._quotas.get(handler)
         if quota is not None:
             quota.end(run)
-        if run.state is RunState.DONE:
+        if run.state is DONE:
             self._estimate_of(handler).add(run.ended_at - run.started_at, run.usage)
         if not run.speculative:
             return

@@ -1,16 +1,16 @@
-"""Which nodes wait for a guesser, which nodes have a guesser at work, since when, and whether guessing pays.
+"""Which nodes wait for a guesser, which nodes have a guesser at work and since when, and whether guessing pays.
 
 A guess saves the time between its arrival and the arrival of the response. A guess that arrives after the response
 saves nothing, and costs a slot and whatever guessing costs. So a guesser that is slower than the calls it predicts is
-used only now and then. That also holds on a branch: once the branch's own call is under way, its response makes the
-guess useless. Only a call that has to wait for others (a ``WRITE``) leaves the guesser more time: until those calls and
-the call itself are answered.
+used only now and then. This also holds on a branch: once the branch's own call is under way, its response makes the
+guess useless. Only a call that has to wait for other calls (a ``WRITE``) leaves the guesser more time: until those
+calls and the call itself are answered.
 
-A call that was started keeps its slot until it is done or impossible. So a free slot is *held*, and not given to the
-best call there is, while a guesser is about to return guesses that lead to a better call. It is held for at most twice
-the time that the guesser usually takes.
+A call that was started keeps its slot until the call is done or cannot be needed any more. So, while a guesser is about
+to return guesses that lead to a better call, a free slot is *held*: the best of the known calls does not get the slot.
+A slot is held for at most twice the time that the guesser usually takes.
 
-Which nodes there are, and what guesses do to them, is decided elsewhere. Pure, like the tree that owns it: time only
+Other parts decide which nodes there are, and what guesses do to them. Pure, like the tree that owns it: time only
 enters as a number.
 """
 
@@ -20,18 +20,18 @@ import math
 from collections.abc import Container
 
 from spec_envs.usage import Usage
-from spec_envs.wrappers.estimates import Estimates
+from spec_envs.wrappers.estimates import Estimates, GuesserEstimate
 from spec_envs.wrappers.speculation.tree.commands import Command, Predict, StopPredicting
 from spec_envs.wrappers.speculation.tree.dial import Dial
 from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import Node
-from spec_envs.wrappers.speculation.tree.queue import rank, share_of
+from spec_envs.wrappers.speculation.tree.queue import rank
 
 #: A guesser is used while a guess is expected to come with at least this share of the call's time left.
 _LEAST_TIME_LEFT = 0.1
-#: Of this many guesses that are expected too late one is made all the same, to see whether they still come too late.
+#: One in this many guesses that are expected too late is made all the same, to see whether it still comes too late.
 _PROBE_EVERY = 10
-#: How many times its usual time a guesser is waited for with a slot held.
+#: A slot is held for a guesser for this many times its usual time.
 _PATIENCE = 2.0
 
 
@@ -39,29 +39,29 @@ _PATIENCE = 2.0
 class _Prediction:
     """A guesser at work."""
 
-    handler: str  # whose response is predicted
+    handler: str  # the handler whose response is predicted
     since: float  # when the guesser began
-    probe: bool  # whether its guesses were expected to come too late
+    probe: bool  # whether its guesses were expected to come too late, or to cost too much
     may_spend: bool = True  # whether its guesses may cost anything
     stopped: bool = False  # whether it was told to stop, because nobody needs its guesses any more
-    has_guessed: bool = False  # whether its first guess has arrived, or it has returned without one
-    best_early: float = 0.0  # the probability of the best guess that it had before it returned; 0 where it had none
+    has_guessed: bool = False  # whether its first guess has arrived, or it has returned without a guess
+    best_early: float = 0.0  # the probability of the best guess that it had before it returned; 0 without such a guess
 
 
 class Predicting:
-    """Has nodes predicted, the most probable first, while there are slots for guessers.
+    """Puts guessers to work on nodes, the most probable node first, while there are slots for guessers.
 
     Args:
         limits: Bounds of the speculation.
-        estimates: What the calls of each handler take, and what is known of its guesser.
-        dial: Whether guesses are worth what guessing costs.
-        frugal: Names of the handlers whose guesser can be asked for those guesses alone that cost nothing.
+        estimates: How long the calls of each handler take, and the estimate of its guesser.
+        dial: Says whether guesses are worth what guessing costs.
+        frugal: Names of the handlers whose guesser can be asked for only those guesses that cost nothing.
 
     Attributes:
-        num_not_predicted: Responses that were not predicted because the guess was expected to come after them, or to
-            cost more than the time that it could save is worth.
+        num_not_predicted: The number of responses that no guesser predicted, because the guess was expected to come
+            after the response, or to cost more than the time that it could save is worth.
         waiting: The nodes that wait for a guesser.
-        decided: Of the nodes that do not wait any more, whether a guesser was put to work.
+        decided: For each node that does not wait any more, whether a guesser was put to work.
     """
 
     def __init__(self, limits: Limits, estimates: Estimates, dial: Dial, frugal: Container[str] = ()) -> None:
@@ -78,7 +78,7 @@ class Predicting:
         self._num_left_out: dict[str, int] = collections.Counter()
 
     def pause(self, paused: bool) -> None:
-        """Have no slots for guessers while ``paused``."""
+        """While ``paused``, there are no slots for guessers."""
         self._num_slots = 0 if paused else _num_slots(self._limits)
 
     # -- who is predicted ----------------------------------------------------------------------------------------
@@ -88,24 +88,25 @@ class Predicting:
         return self.decided.get(node, False)
 
     def add(self, node: Node) -> None:
-        """Have ``node`` predicted when there is a slot for a guesser. Each node is predicted once at most."""
+        """Put a guesser to work on ``node`` when there is a slot. For each node, a guesser works at most once."""
         if node not in self.decided:
             self.waiting[node] = None
 
     def predict(self, root: Node, now: float) -> list[Command]:
-        """Put guessers to work on as many nodes as there are slots for, the most probable first."""
+        """Put a guesser to work for each free slot, on the most probable node first."""
         commands: list[Command] = []
-        if len(self._at_work) >= self._num_slots:
+        at_work, num_slots = self._at_work, self._num_slots
+        if len(at_work) >= num_slots:
             return commands
         waiting = tuple(self.waiting)
         for node in sorted(waiting, key=lambda node: -node.score) if len(waiting) > 1 else waiting:
-            if len(self._at_work) >= self._num_slots:
+            if len(at_work) >= num_slots:
                 break
             if not self._may_predict(node, root):
                 continue
             del self.waiting[node]
             if (prediction := self._decide(node, root, now)) is not None:
-                self._at_work[node] = prediction
+                at_work[node] = prediction
                 commands.append(Predict(node, prediction.may_spend))
         return commands
 
@@ -117,11 +118,12 @@ class Predicting:
     def _decide(self, node: Node, root: Node, now: float) -> _Prediction | None:
         assert node.call is not None
         handler = node.call.handler
-        guesser, probability = self._guessers[handler], node.probability_from(root)
-        worth = self._dial.is_worth_guessing(handler, guesser, probability, share_of(node, behind=1), root)
-        in_time, may_probe = self._is_in_time(node, handler), self._dial.may_probe
-        probe, may_spend = not (worth and in_time), True
+        guesser, may_spend = self._guessers[handler], True
+        worth = self._dial.is_worth_guessing(node, handler, guesser, root)
+        in_time = self._is_in_time(node, handler, guesser)
+        probe = not (worth and in_time)
         if probe:
+            may_probe = self._dial.may_probe
             self._num_left_out[handler] += 1
             if self._num_left_out[handler] % _PROBE_EVERY or not may_probe:
                 may_spend = False
@@ -132,15 +134,14 @@ class Predicting:
         self.decided[node] = True
         return _Prediction(handler, now, probe and may_spend, may_spend)
 
-    def _is_in_time(self, node: Node, handler: str) -> bool:
+    def _is_in_time(self, node: Node, handler: str, guesser: GuesserEstimate) -> bool:
         calls = self._calls.get(handler)
-        guesser = self._guessers[handler]
         if calls is None or not guesser.first_s:
             return True
         return guesser.time_left(calls, self._delay_s(node)) >= _LEAST_TIME_LEFT
 
     def _delay_s(self, node: Node) -> float:
-        """In how many seconds the call of ``node`` begins, where it waits for others; unknown times are infinite."""
+        """In how many seconds the call of ``node`` begins, if it waits for other calls; unknown times are infinite."""
         if node.run is not None:
             return 0.0
         waiting = [each.call.handler for each in node.ancestors() if each.call is not None and not each.answered]
@@ -157,9 +158,9 @@ class Predicting:
         """The guesser at work on ``node`` has returned, or has guesses before it returns (``early``).
 
         Args:
-            node: Whose response is guessed.
-            best: The probability of the best guess; ``None`` where there are no guesses.
-            usage: What guessing has cost.
+            node: The node whose response is guessed.
+            best: The probability of the best guess; ``None`` if there are no guesses.
+            usage: The usage of the guesser.
             now: The time.
             early: Whether the guesser has not returned yet.
         """
@@ -171,7 +172,7 @@ class Predicting:
             if node.answered:
                 guesser.first_s.add(math.inf)
             elif node.alive and best is not None:
-                if prediction.probe:  # a guess is in time again: what was known no longer holds
+                if prediction.probe:  # a guess is in time again, so earlier times no longer hold
                     guesser.first_s.clear()
                 guesser.first_s.add(seconds)
             if early:
@@ -182,7 +183,7 @@ class Predicting:
                 guesser.add(seconds, best or 0.0, prediction.best_early, usage)
 
     def stop(self, node: Node) -> list[Command]:
-        """Guesses for ``node`` are of no use any more: it is answered, or has no call."""
+        """Guesses for ``node`` are of no use any more: its call is answered, or it has no call."""
         self.waiting.pop(node, None)
         prediction = self._at_work.get(node)
         if prediction is None or prediction.stopped:
@@ -198,10 +199,10 @@ class Predicting:
     # -- slots for calls -----------------------------------------------------------------------------------------
 
     def held(self, candidate: float, now: float) -> tuple[int, float]:
-        """How many slots are held for better calls than one of the rank ``candidate``, and until when the first is.
+        """How many slots are held for calls that are better than the rank ``candidate``; and until when the first is.
 
-        The better calls are those that would come behind a node with a guesser at work, if that guesser returned a
-        guess that is as probable as its best guesses usually are.
+        Such a better call would come after a node with a guesser at work, if the guesser returned a guess that is as
+        probable as its best guesses usually are.
         """
         count, until = 0, math.inf
         for node, prediction in self._at_work.items():

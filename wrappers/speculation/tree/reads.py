@@ -1,22 +1,22 @@
-"""Executions of ``READ`` calls that others may share: those in flight, and those lately done.
+"""Executions of ``READ`` calls that equal calls may share: the executions in flight, and those lately done.
 
-There is at most one execution of equal ``READ`` calls at a time, also when the branch that began it is gone. An
-execution that no node waits for is an *orphan*: it goes on while nobody needs its slot.
+There is at most one execution of equal ``READ`` calls at a time, also when the branch that began it was discarded. An
+execution that no node waits for is an *orphan*: it goes on until another call needs its slot.
 """
 
 import collections
 from collections.abc import Hashable
 
 from spec_envs.calls import Call
-from spec_envs.wrappers.speculation.tree.nodes import Run, RunState
+from spec_envs.wrappers.speculation.tree.nodes import DONE, RUNNING, Run
 
 
 class SharedReads:
-    """Finds the run whose response an equal ``READ`` may have too.
+    """Finds the run that an equal ``READ`` may share.
 
     Args:
         ttl_s: For how many seconds a result may be shared.
-        max_reads: How many results are kept.
+        max_reads: The number of results that are kept.
     """
 
     def __init__(self, ttl_s: float, max_reads: int) -> None:
@@ -27,9 +27,9 @@ class SharedReads:
         self._orphans: dict[Run, None] = {}
 
     def find(self, call: Call, now: float) -> Run | None:
-        """A run whose response the ``READ`` ``call`` may have too."""
+        """The run that the ``READ`` ``call`` may share, in flight or done; ``None`` if there is no such run."""
         run = self._runs.get(call.key)
-        if run is None or run.state is RunState.RUNNING:
+        if run is None or run.state is RUNNING:
             return run
         if now - run.ended_at <= self._ttl_s:
             return run
@@ -37,15 +37,15 @@ class SharedReads:
         return None
 
     def add(self, run: Run) -> None:
-        """Offer ``run``, which makes a ``READ`` and begins, for sharing."""
+        """Offer ``run`` for sharing: it makes a ``READ``, and begins now."""
         self._runs[run.call.key] = run
 
     def ended(self, run: Run) -> None:
-        """``run`` has ended. Results are kept, the oldest beyond ``max_reads`` are forgotten; failures are not."""
+        """``run`` has ended: keep its result, but no failure, and forget the oldest result beyond ``max_reads``."""
         if not self._has(run):
             return
         self._orphans.pop(run, None)
-        if run.state is not RunState.DONE:
+        if run.state is not DONE:
             self._drop(run)
             return
         self._done[run] = None
@@ -53,7 +53,7 @@ class SharedReads:
             self._drop(next(iter(self._done)))
 
     def keeps(self, run: Run) -> bool:
-        """Whether ``run``, for which no node waits any more, may be shared; in flight, it is now an orphan."""
+        """Whether ``run``, for which no node waits any more, may be shared. If it is in flight, it is now an orphan."""
         if not self._has(run):
             return False
         if run.in_flight:

@@ -144,6 +144,23 @@ def test_a_late_event_loop_gets_room() -> None:
     assert guard.mode.value == "ahead"
 
 
+def test_long_calls_on_a_late_event_loop_are_made_ahead_again_as_soon_as_the_loop_is_on_time() -> None:
+    guard = Guard()
+    guard.ended(cycle(2.0))
+    assert guard.mode is Mode.AHEAD
+    guard.ended(cycle(1.0, call_s=2.0, ahead=True), is_late=True)
+    assert guard.mode is Mode.PLAIN
+    guard.ended(cycle(2.0))
+    assert guard.mode.value == "ahead"
+
+
+@pytest.mark.parametrize(("idle_cpu", "mode"), [(0.3, Mode.PLAIN), (0.6, Mode.AHEAD)])
+def test_an_event_loop_may_compute_half_of_the_time_and_still_wait(idle_cpu: float, mode: Mode) -> None:
+    guard = Guard(idle_cpu=idle_cpu)
+    guard.ended(cycle(2.0)._replace(cpu=0.5))
+    assert guard.mode is mode
+
+
 def test_the_place_of_controls_does_not_depend_on_what_cycles_take() -> None:
     def places(factor: float) -> list[int]:
         played = Played(lambda: 0.2, lambda: 0.2 * factor, 500)
