@@ -1,10 +1,10 @@
 """Policies and guessers: for each environment, for any domain, and with chat models.
 
 Each environment has a folder: ``chess``, ``retail``, ``search`` and ``tuning``. Guessers for any domain are in
-``callable``, ``frequency``, ``nearest``, ``ngram``, ``union``, ``result_guesser`` (what a read returned before),
-``replies`` (messages of users) and ``pattern`` (tool calls). All guessers share ``calibration`` (probabilities),
-``log_linear`` (ranking) and ``recent`` (bounded memory).
-``llm`` has chat models, and the policies and guessers that prompt them.
+``callable``, ``frequency``, ``nearest``, ``ngram``, ``union``, ``result_guesser`` (results of repeated reads),
+``replies`` (messages of users) and ``pattern`` (tool calls). Guessers share ``calibration`` (probabilities),
+``log_linear`` (ranking) and ``recent`` (bounded memory). ``llm`` has chat models, and the policies and guessers that
+prompt them.
 
 ``spec_envs.agents.llm`` and ``spec_envs.agents.tuning`` are public modules of their own.
 """

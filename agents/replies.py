@@ -209,7 +209,7 @@ def _filled(template: Template, said: Sequence[str]) -> str | None:
 
 
 def _own_replies(said: Sequence[str], kind: str) -> Iterator[Template]:
-    """Yield the replies that this user has already given to messages of that kind, unchanged."""
+    """Yield the replies that this user has already given to messages of the same ``kind``, unchanged."""
     for place in range(1, len(said) - 1, 2):
         if next(_kinds(said[place - 1])) == kind:
             yield said[place], ()

@@ -37,6 +37,24 @@ def has_hooks(kind: Any) -> bool:
     return any(isinstance(getattr(kind, name, None), types.FunctionType) for name in names)
 
 
+def is_plain(kind: type) -> bool:
+    """Whether the class leaves it to Python how its objects are pickled and copied."""
+    names = ("__reduce_ex__", "__reduce__", "__getstate__", "__setstate__")
+    return all(getattr(kind, name, None) is getattr(object, name, None) for name in names)
+
+
+def hides_state(kind: type) -> bool:
+    """Whether objects of the class hold what Python cannot see, as those of many classes written in C do."""
+    pointers = bool(kind.__dictoffset__) + bool(kind.__weakrefoffset__) + len(slots_of(kind))
+    return kind.__basicsize__ > object.__basicsize__ + 8 * pointers
+
+
+def slots_of(kind: type) -> list[str]:
+    """The names of the slots of a class and of its bases."""
+    slots: list[str] = copyreg._slotnames(kind)  # type: ignore[attr-defined]  # caches them in the class
+    return slots
+
+
 def read(value: Any, name: str) -> Any:
     """The attribute ``name`` of ``value``, without code of its class in Python; ``None`` if there is none."""
     getter: Any = type(value).__getattribute__

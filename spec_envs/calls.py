@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 from collections.abc import Hashable, Set
 from typing import Any
 
@@ -37,6 +38,11 @@ def check_effect(what: str, effect: object) -> None:
         raise InvalidConfiguration(f"{what} must be Effect.READ, Effect.SAMPLE or Effect.WRITE, not {effect!r:.80}")
 
 
+@functools.lru_cache(maxsize=1024)
+def _only(name: str) -> frozenset[str]:
+    return frozenset((name,))
+
+
 def parts_named(touches: str | Set[str] | None) -> frozenset[str] | None:
     """The names in ``touches``, which are parts of the outside world; ``None`` (unknown) stays ``None``.
 
@@ -45,6 +51,8 @@ def parts_named(touches: str | Set[str] | None) -> frozenset[str] | None:
     """
     if touches is None:
         return None
+    if type(touches) is str:
+        return _only(touches)
     if isinstance(touches, str):
         return frozenset((touches,))
     if isinstance(touches, Set) and all(isinstance(name, str) for name in touches):
@@ -54,7 +62,7 @@ def parts_named(touches: str | Set[str] | None) -> frozenset[str] | None:
     )
 
 
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+@dataclasses.dataclass(frozen=True, slots=True, eq=False, init=False)
 class Call:
     """A request to a named handler. Compared, and hashed, by handler and key of the query.
 
@@ -74,22 +82,31 @@ class Call:
     query: Any
     effect: Effect = Effect.SAMPLE
     touches: str | Set[str] | None = None
-    _key: list[Hashable] = dataclasses.field(default_factory=list, init=False, repr=False)
+    _key: Hashable = dataclasses.field(default=None, init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.handler, str) or not self.handler:
-            raise InvalidConfiguration(f"the handler of a call is named by a text, not by {self.handler!r:.80}")
-        if type(self.effect) is not Effect:
-            check_effect(f"the effect of a call of {self.handler!r}", self.effect)
-        if self.touches is not None:
-            _set(self, "touches", parts_named(self.touches))
+    def __init__(
+        self,
+        handler: str,
+        query: Any,
+        effect: Effect = Effect.SAMPLE,
+        touches: str | Set[str] | None = None,
+    ) -> None:  # written out, because each step makes several calls, and that of a dataclass takes twice as long
+        if not isinstance(handler, str) or not handler:
+            raise InvalidConfiguration(f"the handler of a call is named by a text, not by {handler!r:.80}")
+        if type(effect) is not Effect:
+            check_effect(f"the effect of a call of {handler!r}", effect)
+        _set(self, "handler", handler)
+        _set(self, "query", query)
+        _set(self, "effect", effect)
+        _set(self, "touches", None if touches is None else parts_named(touches))
+        _set(self, "_key", None)
 
     @property
     def key(self) -> Hashable:
         """The handler's name and the key of the query; computed once."""
-        if not self._key:
-            self._key.append((self.handler, key_or_itself(self.query)))
-        return self._key[0]
+        if self._key is None:
+            _set(self, "_key", (self.handler, key_or_itself(self.query)))
+        return self._key
 
     def owned(self) -> Call:
         """This call with a copy of its query, for a receiver who may change the query; itself, if that cannot change.
@@ -105,7 +122,7 @@ class Call:
         _set(twin, "query", query)
         _set(twin, "effect", self.effect)
         _set(twin, "touches", self.touches)
-        _set(twin, "_key", [])
+        _set(twin, "_key", None)
         return twin
 
     def __deepcopy__(self, memo: Any) -> Call:

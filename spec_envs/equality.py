@@ -4,6 +4,7 @@ They are compared by the rule of their class, by what they are, or by the order 
 """
 
 import dataclasses
+import enum
 import functools
 import threading
 import types
@@ -125,6 +126,11 @@ def holds_texts(value: dict[Any, Any]) -> bool:
 
 
 @functools.lru_cache(maxsize=1024)
-def compared_fields(kind: Any) -> tuple[str, ...]:
-    """The names of the fields of a dataclass that count when two are compared."""
+def compared_fields(kind: Any) -> tuple[str, ...] | None:
+    """The names of the fields by which objects of a dataclass are compared; ``None`` where they are not.
+
+    Numbers and members of an ``Enum`` are no such objects, nor are those of a dataclass with a rule of its own.
+    """
+    if issubclass(kind, (np.generic, enum.Enum)) or hashes_by_own_rule(kind):
+        return None
     return tuple(field.name for field in dataclasses.fields(kind) if field.compare)

@@ -68,9 +68,8 @@ def _memory_of(generator: Any, size: int) -> Any:
 
 
 def _marks_of_numpy() -> Hashable:
-    legacy = np.random.mtrand._rand
-    bits = legacy._bit_generator
-    if type(bits) is not np.random.MT19937 or not _IS_CPYTHON:
+    bits = _mtrand._rand._bit_generator
+    if type(bits) is not _MT19937 or not _IS_CPYTHON:
         return None
     numbers, place = _memory_of_bits(bits)
     return numbers.raw, place.raw, _NUMPY_MEMORY.raw
@@ -82,6 +81,8 @@ def _memory_of_bits(bits: Any) -> tuple[Any, Any]:
     return (ctypes.c_char * _FEW_BYTES).from_address(address), (ctypes.c_char * 4).from_address(address + 4 * 624)
 
 
+_mtrand: Any = np.random.mtrand
+_MT19937 = np.random.MT19937
 #: How many bytes of the numbers are looked at.
 _FEW_BYTES = 32
 _IS_CPYTHON = sys.implementation.name == "cpython"

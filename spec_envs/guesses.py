@@ -25,7 +25,8 @@ class Guess:
         probability = self.probability if type(self.probability) is float else as_number(self.probability)
         if not 0.0 <= probability <= 1.0:
             raise InvalidConfiguration(f"probability of a guess must lie in [0, 1], not {self.probability!r:.80}")
-        object.__setattr__(self, "probability", probability)
+        if probability is not self.probability:
+            object.__setattr__(self, "probability", probability)
 
 
 def check_guesser(name: str, guesser: object, method: str = "guess") -> None:

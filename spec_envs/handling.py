@@ -147,8 +147,9 @@ class CancelToken(NotPicklable):
             callbacks, self._callbacks = self._callbacks, []
             if self._event is not None:
                 self._event.set()
-        if len(callbacks) == 1:
-            callbacks[0]()
+        if len(callbacks) < 2:
+            for callback in callbacks:
+                callback()
             return
         with contextlib.ExitStack() as stack:  # calls all of them, also when one of them fails
             for callback in reversed(callbacks):
@@ -354,7 +355,13 @@ def as_guess(guess: Callable[..., Result]) -> Callable[..., Result]:
     So does ``prefetch(situation, k)`` of a ``Prefetcher``. What a coroutine function returns is still to be awaited.
     """
     accepted = sorted({"cancel", "early"} & parameters_of(guess).keys())
-    return functools.partial(_guessed, guess, accepted)
+    return functools.partial(_guessed, guess, accepted) if accepted else functools.partial(_guessed_simply, guess)
+
+
+def _guessed_simply(
+    guess: Callable[..., Result], call: Any, k: int, cancel: object = None, early: object = None
+) -> Result:
+    return guess(call, k)
 
 
 def _guessed(

@@ -18,13 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from spec_envs.attributes import has_hooks
+from spec_envs.attributes import has_hooks, hides_state, is_plain, slots_of
 from spec_envs.equality import (
     MET,
     Itself,
     OwnRule,
     compared_fields,
-    hashes_by_own_rule,
     hashes_by_value,
     holds_texts,
     ordered_key,
@@ -85,6 +84,8 @@ def own_copy(value: Any) -> Any:
         return value.copy("K") if value.flags.writeable else value
     if kind is dict and is_flat(value):
         return value.copy()
+    if kind is tuple and _ATOMS.issuperset(map(type, value)):
+        return value
     try:
         return _copier_of(kind)(value, {})  # type: ignore[arg-type]  # mypy thinks that a class is not hashable
     except RecursionError:
@@ -129,30 +130,25 @@ def _copier_of(kind: type) -> Callable[[Any, _Memo], Any]:
         return _COPIERS[kind]
     if issubclass(kind, ATOMIC_FAMILIES) and not issubclass(kind, np.void):
         return lambda value, memo: value
-    if not hasattr(kind, "__deepcopy__"):
-        if issubclass(kind, tuple):
-            return _copy_tuple
-        if kind.__new__ is object.__new__ and not _hides_state(kind):
-            if dataclasses.is_dataclass(kind) or _is_plain(kind):
-                return _attributes_copier(kind)
+    if hasattr(kind, "__deepcopy__"):
+        is_weak = "weak" in getattr(kind, "__module__", "")
+        is_own = hashes_by_value(kind) and not is_weak and not issubclass(kind, (dict, np.ndarray))
+        return _copy_by_own_rule if is_own else _copy_as_reduced
+    if issubclass(kind, tuple):
+        return _copy_tuple
+    if kind.__new__ is object.__new__ and not hides_state(kind) and (dataclasses.is_dataclass(kind) or is_plain(kind)):
+        return _attributes_copier(kind)
     return _copy_as_reduced
 
 
-def _is_plain(kind: type) -> bool:
-    """Whether the class leaves it to Python how its objects are pickled and copied."""
-    names = ("__reduce_ex__", "__reduce__", "__getstate__", "__setstate__")
-    return all(getattr(kind, name, None) is getattr(object, name, None) for name in names)
-
-
-def _hides_state(kind: type) -> bool:
-    """Whether objects of the class hold what Python cannot see, as those of many classes written in C do."""
-    pointers = bool(kind.__dictoffset__) + bool(kind.__weakrefoffset__) + len(_slots_of(kind))
-    return kind.__basicsize__ > object.__basicsize__ + 8 * pointers
-
-
-def _slots_of(kind: type) -> list[str]:
-    slots: list[str] = copyreg._slotnames(kind)  # type: ignore[attr-defined]  # caches them in the class
-    return slots
+def _copy_by_own_rule(value: Any, memo: _Memo) -> Any:
+    """The copy that a class makes which compares its objects by value."""
+    kind: Any = type(value)
+    try:
+        twin = kind.__deepcopy__(value, memo)
+    except Exception:
+        return _copy_as_reduced(value, memo)  # raises an error that names the class
+    return twin if type(twin) is kind else _copy_as_reduced(value, memo)
 
 
 def _copy_list(value: list[Any], memo: _Memo) -> Any:
@@ -258,7 +254,7 @@ def _copy_array(value: np.ndarray[Any, Any], memo: _Memo) -> Any:
 
 def _attributes_copier(kind: Any) -> Callable[[Any, _Memo], Any]:
     """How objects are copied that are nothing but their attributes; frozen ones with immutable values are shared."""
-    slots = _slots_of(kind)
+    slots = slots_of(kind)
     # A class that is derived from a frozen dataclass, and is none itself, lets its other attributes be set.
     is_frozen = "__dataclass_params__" in vars(kind) and kind.__dataclass_params__.frozen
 
@@ -316,7 +312,7 @@ def _copy_as_reduced(value: Any, memo: _Memo) -> Any:
     if isinstance(value, np.ndarray) and twin is not value and not has_hooks(kind):  # type: ignore[arg-type]  # as above
         # numpy forgets its attributes
         vars(twin).update(_copy(vars(value), memo))
-    if twin is value and not hashes_by_value(kind) and (getattr(value, "__dict__", None) or _slots_of(kind)):
+    if twin is value and not hashes_by_value(kind) and (getattr(value, "__dict__", None) or slots_of(kind)):
         raise _not_copyable(value, "its class returns the object itself as its copy")
     return twin
 
@@ -359,10 +355,12 @@ def key_of(value: Any) -> Hashable:
     kind: Any = type(value)
     if kind is str or value is None or kind is bytes:
         return value  # type: ignore[no-any-return]
+    if kind is int:
+        return ("int", value)
     if kind is float:
         return ("float", value.hex())
-    if kind is int or kind is bool:
-        return (kind.__name__, value)
+    if kind is bool:
+        return ("bool", value)
     try:
         if kind is dict and holds_texts(value):
             return ("dict", *value.items())
@@ -371,13 +369,14 @@ def key_of(value: Any) -> Hashable:
         if kind is np.ndarray:
             content = key_of(value.tolist()) if value.dtype.hasobject else value.tobytes()
             return ("array", _dtype_name(value.dtype), value.shape, content)
+        names = compared_fields(kind) if hasattr(kind, "__dataclass_fields__") else None
+        if names is not None:
+            return (_name(kind), *[key_of(getattr(value, name)) for name in names])
         if isinstance(value, np.generic):
             return (kind.__name__, _dtype_name(value.dtype), value.tobytes())
         if isinstance(value, enum.Enum):
             # A combination of flags need not have a name.
             return (_name(kind), value.name if value.name is not None else key_of(value.value))
-        if dataclasses.is_dataclass(value) and not isinstance(value, type) and not hashes_by_own_rule(kind):
-            return (_name(kind), *[key_of(getattr(value, name)) for name in compared_fields(kind)])
         if isinstance(value, Mapping):
             return (_name(kind), *((key_of(k), key_of(v)) for k, v in value.items()), *_attributes_key(value))
         if isinstance(value, AbstractSet):
@@ -392,8 +391,11 @@ def key_of(value: Any) -> Hashable:
 
 def key_or_itself(value: Any) -> Hashable:
     """``key_of(value)``, with the order of sets; where that fails, since it holds itself, a key that only it has."""
-    if type(value) is str:
-        return value  # at once, since most responses are texts
+    kind = type(value)
+    if kind is str or kind is int:
+        return key_of(value)  # at once, since most responses are texts or numbers
+    if kind is tuple and _NUMBERS_OR_TEXTS.issuperset(map(type, value)):
+        return ("tuple", *map(key_of, value))
     try:
         return ordered_key(value, key_of)
     except (Exception, SystemExit, GeneratorExit):
@@ -415,6 +417,7 @@ def _attributes_key(value: Any) -> tuple[Hashable, ...]:
 _BUILT_ON = (str, bytes, int, float, complex, tuple, list, dict, set, frozenset, np.ndarray)
 
 
+_NUMBERS_OR_TEXTS = frozenset({str, int, float, bool, type(None)})
 #: The types whose values are their own keys.
 _OWN_KEYS = frozenset({str, bytes, type(None)})
 

@@ -9,9 +9,9 @@ from spec_envs.errors import InvalidConfiguration
 
 #: The default server.
 OPENAI = "https://api.openai.com/v1"
-#: The environment variable that names another server than the default one.
+#: The environment variable with the address of the server to use instead of the default server.
 VARIABLE = "OPENAI_BASE_URL"
-#: What a client of OpenAI's protocol adds to the address of a server.
+#: A client of OpenAI's protocol adds this path to the address of a server.
 _PATH = "/chat/completions"
 
 
@@ -19,7 +19,7 @@ def checked(name: str, url: object) -> str:
     """Return the address ``url``, which the user calls ``name``.
 
     Raises:
-        InvalidConfiguration: ``url`` is no address of a server, or is that of its chat completions.
+        InvalidConfiguration: ``url`` is not the address of a server, or is the address of its chat completions.
     """
     if not isinstance(url, str) or not _is_url(url):
         shown = public(url) if isinstance(url, str) else url

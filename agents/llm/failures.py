@@ -30,7 +30,7 @@ _TOO_LONG = re.compile(r"context.?(?:length|window|size)|maximum context|too (?:
 _USED_UP = re.compile(r"insufficient_quota|current quota|credit|billing|balance", re.IGNORECASE)
 _NO_KEY = re.compile(r"api.?key", re.IGNORECASE)
 _AGAIN = "retry(model, attempts=2) of spec_envs.wrappers.handlers asks again"
-#: How a page begins, and what is no text of it.
+#: The beginning of an HTML page, and the parts of a page that are not text.
 _PAGE = re.compile(r"<(?:!doctype|html|head|body|title|h1|center|pre)\b", re.IGNORECASE)
 _MARKS = re.compile(r"<(script|style)\b.*?</\1>|<!--.*?-->|<[^>]*>?", re.DOTALL | re.IGNORECASE)
 #: The names under which errors hold a message or a further error, and how deep a message is looked for.
@@ -45,8 +45,8 @@ class Exchange:
 
     Args:
         url: The address of the server.
-        key: The key that is sent; it is removed from what is told.
-        key_variable: The environment variable of the key; ``has_key`` says whether there is one in it.
+        key: The key that is sent; it is removed from messages.
+        key_variable: The environment variable of the key; ``has_key`` says whether this variable holds a key.
         timeout_s: An attempt fails when the server sends nothing for this time, in seconds.
     """
 
@@ -77,7 +77,7 @@ class Exchange:
         self.body += piece[: _KEPT - len(self.body)]
 
     def told_error(self, error: Exception) -> str:
-        """Return what came and what to do where the call failed with ``error``."""
+        """Return what came and what to do, for a call that failed with ``error``."""
         status = getattr(error, "status_code", None)
         if status is not None:
             return self._told(*self._refused(error, status))
@@ -90,7 +90,7 @@ class Exchange:
         )
 
     def told_incomplete(self, strange: object, characters: int) -> str:
-        """Return the same where the answer ended before its end.
+        """Return what came and what to do, for an answer that broke off before its end.
 
         Args:
             strange: The first piece in an unknown form, if any.

@@ -14,13 +14,13 @@ from spec_envs.json_files import DEEPEST
 BEGIN = r"<start_function_call>|<\|tool_call>"
 _CALL = re.compile(rf"\s*(?:{BEGIN})\s*call:\s*(?P<name>[\w.-]+)\s*(?=\{{)")
 _OVER = re.compile(r"\s*(?:<end_function_call>|<tool_call\|>)")
-#: What stands around a text.
+#: The marks around a text.
 _QUOTE = re.compile(r'\s*(<escape>|<\|"\|>)')
 _KEY = re.compile(r"\s*([\w.$-]+)\s*:")
 _BARE = re.compile(r"[^,{}\[\]<>]*")
-#: What may be another call, or a result that the model has made up.
+#: The beginning of text that may be another call, or a result that the model has made up.
 _MORE = re.compile(r"\s*(?:<(?:start_function_response|end_of_turn|eos)>\s*)*+(?:[<\[{]|\S*response:|call:)")
-#: The schema of what has none.
+#: The schema of an argument without a schema.
 _NONE: Mapping[str, Any] = MappingProxyType({})
 _BLANKS = re.compile(r"\s*")
 

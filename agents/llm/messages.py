@@ -26,7 +26,7 @@ class ChatRequest:
         temperature: The sampling temperature; ``None``: the model's default.
         logprobs: Whether to report the log-probability of each token of the answer.
         until: A regular expression. Text after its first match does not matter, so a model may stop there.
-        one_call: Whether nothing matters after the first tool call.
+        one_call: Whether the first tool call is all that matters, so a model may stop after it.
 
     Raises:
         InvalidConfiguration: An argument is invalid.
@@ -63,7 +63,7 @@ class ChatRequest:
 
 
 def _check_objects(name: str, given: object, what: str, *, least: int = 0) -> None:
-    """Raise ``InvalidConfiguration`` unless ``given``, called ``name``, is a list of at least so many objects."""
+    """Raise ``InvalidConfiguration`` unless the argument ``name`` is a list of at least ``least`` objects."""
     if not isinstance(given, Sequence) or isinstance(given, str | bytes | bytearray) or len(given) < least:
         raise InvalidConfiguration(f"{name} must be a list of {what}, not {given!r:.200}")
     for index, each in enumerate(given):

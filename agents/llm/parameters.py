@@ -18,12 +18,12 @@ _LIMITS = ("max_tokens", "max_completion_tokens")
 _NOT_OPTIONS = frozenset({"messages", "model", "stream"})
 #: Parameters that are left out if the server refuses them; ``True``: with a warning, since this changes the answers.
 _OPTIONAL = {"stream_options": False, "logprobs": False, "temperature": True, "response_format": True}
-#: The names of what servers send with a refusal.
+#: The names of fields in the refusals of servers; any other name may be that of a parameter.
 _FIELDS = frozenset("error message type param code object status detail loc msg input ctx url error_type".split())
-#: Stands for answers in pieces.
+#: The parameter that requests an answer in pieces.
 _STREAM = "stream"
 _IN_PIECES = re.compile(r"(?<!\w)stream(?:ing|ed)?(?!\w)", re.IGNORECASE)
-#: The statuses with which servers refuse a parameter; and those that mean it only in a text that says so.
+#: The statuses with which servers refuse a parameter; and the statuses that are a refusal only if the text says so.
 _REFUSALS = (400, 422)
 _PERHAPS = (404, 405, 406, 415, 500, 501)
 _SAYS_SO = re.compile(
@@ -42,7 +42,7 @@ class Parameters:
             limit counts.
 
     Raises:
-        InvalidConfiguration: The options are not what JSON can hold, or hold what requests set themselves.
+        InvalidConfiguration: JSON cannot hold the options, or they hold parameters that requests set themselves.
     """
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
@@ -161,7 +161,7 @@ def _refused(error: Exception, sent: Mapping[str, Any]) -> frozenset[str]:
     text = str(getattr(error, "param", None) or text).replace("include_usage", "stream_options")
     names = {name for name in (*_LIMITS, *_OPTIONAL) if re.search(rf"(?<!\w){name}(?!\w)", text)}
     if sent["stream"] and "stream_options" not in names and _IN_PIECES.search(text):
-        return frozenset({_STREAM})  # what else it names, it refuses in a stream
+        return frozenset({_STREAM})  # further parameters that it names are refused only in a stream
     limit = {_LIMITS[0]} if names.intersection(_LIMITS) and sent.keys() & set(_LIMITS) else set()
     return frozenset(forms | limit | (names & _OPTIONAL.keys() & sent.keys()))
 

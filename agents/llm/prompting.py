@@ -17,8 +17,8 @@ from spec_envs.handling import as_handler, declared, greatest_usage, is_async, u
 Result = TypeVar("Result")
 Steps = Generator[ChatRequest, Completion, Result]
 
-#: What the finish reasons of answers hold that were cut off: those that were too long, and all of them. Servers write
-#: "length", "MAX_TOKENS", "ERROR_LIMIT", "model_context_window_exceeded", "contextLengthReached" and so on.
+#: Parts of the finish reasons of answers that were cut off: because they were too long, and for any reason. Servers
+#: write "length", "MAX_TOKENS", "ERROR_LIMIT", "model_context_window_exceeded", "contextLengthReached" and so on.
 _TOO_LONG = re.compile(
     r"length|max_?(?:output_?|new_?|predicted_?)?(?:tokens?|len)|limit|context_?window", re.IGNORECASE
 )

@@ -1,7 +1,7 @@
 """``PatternGuesser``: predicts an agent's tool calls from patterns of calls and from the sources of their arguments.
 
-In the spirit of PASTE (arXiv 2603.18897): the requests that agents get are diverse, but it recurs which calls follow
-which calls, and which values flow from a result into an argument. Read the modules in this order:
+In the spirit of PASTE (arXiv 2603.18897): the requests that agents get are diverse, but the same calls follow each
+other, and the same values flow from a result into an argument. Read the modules in this order:
 
 =====================  =======================================================================================
 ``text``               finds values in a message, such as ids, dates and names; names the forms of values

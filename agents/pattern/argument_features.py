@@ -30,7 +30,7 @@ def argument_choice(moment: Moment, tool: str, argument: str) -> ArgumentChoice:
 
 
 def _described(moment: Moment, tool: str, argument: str, candidates: Candidates) -> Described:
-    """Return the features for this argument, shared by all tools that were given the same candidates as it."""
+    """Return the features for this argument. Tools whose calls had the same candidates as values share them."""
     index, places = moment.index, candidates.places
     calls = (index.calls[number].arguments.get(argument) for number in index.of_tool.get(tool, ()))
     used = frozenset([key for key in calls if key in places])
@@ -79,7 +79,7 @@ class _Adding:
         self._shared = Added([self._row(number, "", firsts, self._first_said) for number in range(len(candidates))])
 
     def described(self, used: frozenset[str], previous: str | None) -> Described:
-        """Return each candidate's features for a tool that was given the values ``used``, ``previous`` the last."""
+        """Return each candidate's features for a tool whose calls had the values ``used``, the last ``previous``."""
         if not used:
             return Described(self._shared, [], Added([]))
         candidates = self._candidates
@@ -250,6 +250,6 @@ def calls_of(moment: Moment, tool: str) -> list[PastCall]:
 
 
 def calls_with(calls: Sequence[PastCall], argument: str, chosen: Candidate | None) -> Sequence[PastCall]:
-    """Return the ``calls`` whose ``argument`` had the chosen value, or was omitted where that is ``None``."""
+    """Return the ``calls`` whose ``argument`` had the chosen value; with ``None``, those that omitted the argument."""
     key = None if chosen is None else chosen.key
     return [each for each in calls if each.arguments.get(argument) == key] if calls else calls

@@ -120,10 +120,10 @@ class PatternGuesser:
         Args:
             conversation: The conversation so far.
             k: The greatest number of calls.
-            seen: If true, the agent is about to act: a probability is the one that the agent's next action is exactly
-                this call. If false, the user is writing a message that is not known yet: a probability is the one that
-                the agent makes this call at any point before it answers. ``conversation`` may end with calls that were
-                made ahead of time, and their results.
+            seen: If true, the agent is about to act, and the probability of a call is that of being exactly the agent's
+                next action. If false, the user is writing a message that is not known yet, and the probability of a
+                call is that of being made at any point before the agent answers the message; ``conversation`` may end
+                with calls that were made ahead of time, and their results.
         """
         with self._lock:
             claims = self._predict(conversation, seen)

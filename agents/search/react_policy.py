@@ -26,7 +26,8 @@ _LAST = " This is your last action: finish."
 _USAGE = "search[entity], lookup[keyword] or finish[answer]"
 _WORD = rf"(?P<name>{'|'.join(ARGUMENTS)})"
 _NAME = rf"{_WORD}[*_`]*\s*\["
-#: The end of the last line with a word before an action. Begun at every empty line, a search would never end in many.
+#: The end of the last line with a word before an action. A search from every empty line would take too long in a text
+#: with many empty lines.
 _BEFORE = r"(?P<before>\A|[^\W_](?:[^\w\n]|_)*+\n)[\W_]*+"
 #: "Action:", "**Action**:", "Action 1:" and so on.
 _ACTION = r"(?:\d+[.)]\s*)?(?:next |my )?action(?![a-z])[\s\d*_`#()]*+(?:[:：=>]|-\s)[\W_]*"
@@ -40,7 +41,7 @@ _WITH_INPUT = re.compile(
 )
 #: The argument between round brackets that close at the end of the line.
 _CALLED = re.compile(rf"{_BEFORE}{_ACTION}{_WORD}\s*\((?P<input>[^\n]+)\)[*_`.; \t\r]*$", re.IGNORECASE | re.MULTILINE)
-#: The beginning of a second argument, behind a first one in quotes.
+#: The beginning of a second argument, after a first argument in quotes.
 _SECOND = re.compile(r"""(["'])[^\n]*?\1\s*,\s*(?:["']|\w+\s*=)""")
 _KEYWORD = re.compile(r"\s*(?:entity|keyword|answer)\s*=\s*")
 #: Text after an action does not matter. An answer with nested brackets is read to its end.

@@ -8,6 +8,7 @@ silently lose their state. An environment that cannot be copied faithfully is re
 
 import functools
 import inspect
+import itertools
 import weakref
 from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn, TypeVar
@@ -121,11 +122,10 @@ def share_attributes(env: gym.Env[Any, Any], twin: Any, shared: frozenset[str]) 
     """
     state = env.__dict__.copy()  # a copy takes half as long as to update the dict that is there
     object.__setattr__(twin, "__dict__", state)
-    changing = []  # not by a comprehension: most forks have nothing here
-    for name, value in state.items():
-        if name not in shared and type(value) not in ATOMS:
-            changing.append((name, value))
-    return changing
+    own = [*itertools.filterfalse(shared.__contains__, state)]
+    if ATOMS.issuperset(map(type, map(state.get, own))):  # asked first, and without a loop: most forks end here
+        return []
+    return [(name, state[name]) for name in own if type(state[name]) not in ATOMS]
 
 
 def copy_attributes(env: gym.Env[Any, Any], twin: Any, attributes: list[tuple[str, Any]]) -> None:

@@ -70,6 +70,7 @@ class FakeEnv(CallEnv[str, int]):
             raise InvalidConfiguration("an environment that calls needs at least one handler and one effect")
         super().__init__(handlers, owned=owned)
         self.action_space: gym.spaces.Discrete[Any] = gym.spaces.Discrete(num_actions)
+        self._num_actions = int(self.action_space.n)
         self.observation_space = PlainText(1_000_000, min_length=0, charset=string.printable)
         self._names = tuple(handlers)
         self._effects = tuple(effects)
@@ -98,7 +99,8 @@ class FakeEnv(CallEnv[str, int]):
         """
         if not 0 <= self._steps < self._length:
             raise ResetNeeded(f"FakeEnv has done {self._steps} of {self._length} steps; call reset()")
-        if action not in self.action_space:
+        is_plain = type(action) is int and 0 <= action < self._num_actions  # asked first, since numpy takes longer
+        if not is_plain and action not in self.action_space:
             raise InvalidAction(f"{action!r} is not in {self.action_space}")
         responses = self._ask(self._history, int(action), self._calls_per_step, self._seed)
         self._seed = self._draw()

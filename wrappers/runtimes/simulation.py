@@ -21,14 +21,30 @@ from spec_envs.handling import CancelToken
 from spec_envs.pickling import NotPicklable
 from spec_envs.wrappers.runtimes.base import Job, is_interrupt, outcome_of
 
+_INF = math.inf
+
 
 class VirtualToken(CancelToken):
-    """A token that counts the seconds of ``sleep`` without waiting for them."""
+    """A token that counts the seconds of ``sleep`` without waiting for them.
+
+    Attributes:
+        name: The name of its job.
+        deliver: Delivers the outcome of the job; ``None`` before there is one, and once it was delivered.
+    """
+
+    name = ""
+    deliver: Callable[[], None] | None = None
 
     def __init__(self, runtime: SimulationRuntime) -> None:
         super().__init__()
         self._runtime = runtime
         self.elapsed_s = 0.0
+
+    def cancel(self) -> None:
+        """Tell the handler that its response is no longer wanted; a job that sleeps ends now. Idempotent."""
+        if self.deliver is not None and not self._cancelled:
+            self._runtime.deliver_now(self)
+        super().cancel()
 
     def _now(self) -> float:
         return self._runtime.now() + self.elapsed_s
@@ -47,7 +63,7 @@ class SimulationRuntime(NotPicklable):
         self.lock = threading.RLock()  # nobody else takes it, but it costs less than a context that does nothing
         self._clock = 0.0
         self._sequence = itertools.count()
-        self._due: list[tuple[float, int, _Due]] = []
+        self._due: list[tuple[float, int, _Due | VirtualToken]] = []
 
     def now(self) -> float:
         """Seconds of virtual time since the runtime was made."""
@@ -75,9 +91,14 @@ class SimulationRuntime(NotPicklable):
         if error is not None and is_interrupt(error):  # the call has ended, and Ctrl-C goes on
             job.deliver(None, error)
             raise error
-        outcome = _Due(job.name, functools.partial(job.deliver, value, error))
-        self._schedule(self._clock + token.elapsed_s, outcome)
-        token.on_cancel(lambda: self._schedule(self._clock, outcome))
+        token.name, token.deliver = job.name, functools.partial(job.deliver, value, error)
+        self._schedule(self._clock + token.elapsed_s, token)
+        if token.cancelled:
+            self.deliver_now(token)
+
+    def deliver_now(self, token: VirtualToken) -> None:
+        """Deliver the outcome of the job with ``token`` before the clock goes on."""
+        self._schedule(self._clock, token)
 
     def run(self, job: Job) -> None:
         """Like ``spawn``; the caller waits for the job with ``wait``."""
@@ -106,11 +127,11 @@ class SimulationRuntime(NotPicklable):
         Raises:
             HandlerFailed: Nothing is left to deliver: the call that the episode waits for never returns.
         """
-        limit = math.inf if until is None else until
-        while self._due and self._due[0][0] <= limit and self._due[0][0] < math.inf:
+        limit, due = _INF if until is None else until, self._due
+        while due and (at := due[0][0]) <= limit and at < _INF:
             if self._deliver_next():
                 return
-        if not math.isinf(limit):
+        if limit < _INF:
             self._clock = max(self._clock, limit)
         else:
             names = sorted({due.name for _, _, due in self._due if due.deliver is not None}) or ["none"]
@@ -130,7 +151,7 @@ class SimulationRuntime(NotPicklable):
         """Deliver everything that is due now, so that every cancelled call ends."""
         self.advance(0.0)
 
-    def _schedule(self, at: float, due: _Due) -> None:
+    def _schedule(self, at: float, due: _Due | VirtualToken) -> None:
         heapq.heappush(self._due, (at, next(self._sequence), due))
 
     def _deliver_next(self) -> bool:
@@ -140,14 +161,15 @@ class SimulationRuntime(NotPicklable):
         deliver, due.deliver = due.deliver, None
         if deliver is None:
             return False
-        self._clock = max(self._clock, at)
+        if at > self._clock:
+            self._clock = at
         deliver()
         return True
 
 
 @dataclasses.dataclass(slots=True)
 class _Due:
-    """Something to deliver once: the outcome of a job, or an event of ``meanwhile``."""
+    """An event of ``meanwhile``, to deliver once."""
 
     name: str
     deliver: Callable[[], None] | None  # ``None`` once it was delivered

@@ -1,8 +1,8 @@
 """The driver: carries out the tree's commands on a runtime, and waits for the responses that the episode needs.
 
-Every event goes through ``_apply``: under the lock the tree is told, its commands are carried out, and whoever waits is
-woken. Only cancelling happens after the lock is released, because it calls into handlers. Guessers are called in
-``guessing``; trace and statistics are kept in ``ledger``.
+Every event goes through ``_apply``. Under the lock, ``_apply`` tells the tree, carries out the tree's commands, and
+wakes the thread or task that waits for a response. Only cancelling happens after the lock is released, because it calls
+callbacks of handlers. ``guessing`` calls the guessers; ``ledger`` keeps trace and statistics.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Driver:
     """Carries out the commands of one tree.
 
     Args:
-        make_tree: Makes a tree, given the calls that are still in flight: a new one is needed after an interrupt.
+        make_tree: Makes a tree, given the calls that are still in flight. After an interrupt, a new tree is needed.
         runtime: Where the calls run.
-        handler: Gives the handler of a name; raises ``UnknownHandler`` where there is none.
+        handler: ``handler(name)`` returns the handler of this name; raises ``UnknownHandler`` if there is none.
         guessers: The guessers, by the name of the handler whose responses they guess.
         k: The greatest number of guesses that a guesser may return.
         ledger: Trace and statistics.
@@ -78,7 +78,7 @@ class Driver:
 
     @property
     def _tree(self) -> SpeculationTree:
-        """Made when it is needed first: many an episode is played plainly to its end."""
+        """The tree, made on first use: many episodes are played plainly to their end."""
         tree = self._made_tree
         if tree is None:
             tree = self._made_tree = self._make_tree(())
@@ -92,7 +92,7 @@ class Driver:
 
     @property
     def root(self) -> Process | None:
-        """Where the episode stands."""
+        """The process at which the episode stands; ``None`` if there is no episode."""
         root = self._root
         return None if root is None else root.process
 
@@ -109,7 +109,7 @@ class Driver:
         self._apply(functools.partial(self._tree.commit, response))
 
     def obtain(self) -> Any:
-        """The response to the root's call, which is authoritative from now on.
+        """Make the root's call authoritative, wait for its response, and return the response.
 
         Raises:
             Exception: Whatever the call's handler raised.
@@ -124,11 +124,10 @@ class Driver:
     async def obtain_async(self, wait: Callable[[float | None], Awaitable[None]]) -> Any:
         """Like ``obtain``, on an event loop.
 
+        If the awaiting task is cancelled, the call goes on; the next ``obtain_async`` returns its response.
+
         Args:
             wait: Waits as ``Runtime.wait`` does, until something has happened or the given time has come.
-
-
-        When the task that awaits this is cancelled, the call goes on; the next ``obtain_async`` returns its response.
         """
         self._apply(self._tree.demand)
         self._ledger.wait_begins(self._runtime.now())
@@ -165,12 +164,12 @@ class Driver:
             self._tree.made(handler, seconds, usage)
 
     def withdraw(self) -> None:
-        """Discard the tree with all that is shared in it: the episode goes on without it, until the next ``rebase``."""
+        """Discard all nodes and all shared reads: the episode goes on without the tree, until the next ``rebase``."""
         self._apply(self._tree.close)
 
     @property
     def still(self) -> AbstractContextManager[Any]:
-        """In this context no branch grows, so no fork makes a step, on any thread."""
+        """A context in which no branch grows: no fork makes a step, on any thread."""
         return self._runtime.lock
 
     @property
@@ -190,15 +189,15 @@ class Driver:
         return not self._tokens and self.guessing.is_idle
 
     def pause(self, paused: bool) -> None:
-        """Start and predict nothing ahead of time while ``paused``."""
+        """While ``paused``, start no calls ahead of time, and put no guessers to work."""
         with self._runtime.lock:
             self._tree.pause(paused)
 
     def close(self) -> None:
-        """Cancel everything in flight and end the runtime's threads; whoever still waits gets ``EnvClosed``.
+        """Cancel everything in flight and end the runtime's threads. A caller that still waits gets ``EnvClosed``.
 
-        After an event that has failed, what still fails here is its consequence, and is logged: an error that comes out
-        of ``close`` would hide the first one.
+        If an event has failed before, an error here is a consequence of the first error. Such an error is logged, since
+        raising it would hide the first error.
         """
         first, self._broken = (
             self._broken,
@@ -220,29 +219,30 @@ class Driver:
         while True:
             with self._runtime.lock:
                 job, run = self._look()
-                if run is not None:
-                    return _response_of(run)
-                if job is None:
+                while job is None and run is None:
                     wake_at = self._tree.wake_at(self._runtime.now())
                     self._runtime.wait(wake_at)
                     if wake_at is not None:
                         self._tick(wake_at)
+                    job, run = self._look()
+            if run is not None:
+                return _response_of(run)
             if job is not None:
                 self._run(job)
 
     def _look(self) -> tuple[Job | None, Run | None]:
-        """The authoritative job, if it has yet to be run, and the run of the root, once that has ended."""
+        """The authoritative job, if it is still to be run; and the run of the root, if the run has ended."""
         if self._broken is not None:
             raise self._broken
-        if (job := self._authoritative) is not None:
-            return job, None
-        root = self._tree.root
-        run = None if root is None else root.run
-        ended = run is not None and (run.state is RunState.DONE or run.state is RunState.FAILED)
-        return None, run if ended else None
+        job, root = self._authoritative, self._tree.root
+        if job is None and root is not None and (run := root.run) is not None:
+            state = run.state
+            if state is RunState.DONE or state is RunState.FAILED:
+                return None, run
+        return job, None
 
     def _run(self, job: Job) -> None:
-        """Run the authoritative job; one that Ctrl-C keeps from beginning is run by whoever waits next."""
+        """Run the authoritative job. If Ctrl-C keeps it from beginning, the next caller that waits runs it."""
         self._runtime.run(job)
         if self._authoritative is job:
             self._authoritative = None
@@ -257,10 +257,11 @@ class Driver:
         try:
             with self._runtime.lock:
                 try:
-                    now = self._runtime.now()
-                    self._commands.extend(event(now))
-                    while self._commands:
-                        self._carry_out(self._commands.popleft(), now)
+                    now, commands = self._runtime.now(), self._commands
+                    if new := event(now):
+                        commands.extend(new)
+                    while commands:
+                        self._carry_out(commands.popleft(), now)
                 except Exception:
                     raise
                 except BaseException:
@@ -273,7 +274,7 @@ class Driver:
                 self._cancel_all()
 
     def _cancel_all(self) -> None:
-        """Tell the handlers that nobody waits for to stop; those that an interrupt leaves are told next time."""
+        """Cancel the tokens of calls for which nobody waits. After an interrupt, the next call cancels the rest."""
         while self._to_cancel:
             token = self._to_cancel[0]
             try:
@@ -286,7 +287,7 @@ class Driver:
                 pass
 
     def _interrupt(self) -> None:
-        """Give up an event that Ctrl-C has left half done: go on with a new tree, and cancel all that is under way."""
+        """Give up an event that Ctrl-C has left half done: make a new tree, and cancel all calls and guessers."""
         self.interrupted, job, self._authoritative = True, self._authoritative, None
         self._broken = ResetNeeded("the episode was interrupted in the middle of an event; call reset()")
         self._commands.clear()
@@ -297,28 +298,28 @@ class Driver:
         self._made_tree = self._make_tree(runs)
         for run in runs:
             if run not in self._tokens or (job is not None and self._tokens[run] is job.token):
-                # The event was to begin or to end this run, or the episode was to run it: nobody else ends it.
+                # The event was to begin or to end this run, or the episode was to run it. So the run is ended here.
                 self._tokens.setdefault(run, self._runtime.token())
                 self._ended(run, None, CallCancelled(), self._runtime.now())
 
     def begin_anew(self) -> None:
-        """Discard the whole episode, also one that was interrupted."""
+        """Discard the episode, even if it was interrupted."""
         if self.interrupted:
             self.interrupted, self._broken = False, None
         if self._root is not None:
             self.rebase(None)
 
     def _deliver(self, event: Callable[[float], list[Command]]) -> None:
-        """Like ``_apply``, on a worker: an error must reach whoever waits, not die with the worker."""
+        """Like ``_apply``, on a worker: an error reaches the caller that waits for a response, not the worker."""
         try:
             self._apply(event)
         except Exception as error:
             with self._runtime.lock:
                 self._broken = error
                 self._runtime.wake()
-        except BaseException as error:  # whoever waits is told to reset
+        except BaseException as error:  # the caller that waits is told to reset
             if is_interrupt(error):
-                self._deliver(event)  # Ctrl-C may have come before it; nothing ends twice
+                self._deliver(event)  # Ctrl-C may have come before the event; no call ends twice
                 raise
 
     def _carry_out(self, command: Command, now: float) -> None:
@@ -335,15 +336,15 @@ class Driver:
                 self.guessing.observe(node, response)
             case Discarded(node):
                 self._ledger.discarded(now, node)
-                node.children = {}  # it and they refer to each other, and would stay until the garbage is collected
+                node.children = {}  # node and children refer to each other, and would wait for the garbage collector
             case Cancel(run):
                 self._ledger.cancelled(now, run)
                 token = self._tokens.get(run)
-                if token is None:  # an event has failed that was to end it
+                if token is None:  # an event that was to end the run has failed
                     return
                 self._to_cancel.append(token)
                 if (job := self._authoritative) is not None and job.token is token:
-                    job.deliver(None, CallCancelled())  # it has not begun
+                    job.deliver(None, CallCancelled())  # the job has not begun
             case _:
                 assert_never(command)
 
@@ -355,30 +356,31 @@ class Driver:
         except UnknownHandler as error:
             handler = _refusing(error)
 
-        def began() -> None:  # in a thread or a task that may have waited for its turn
-            self._runtime.meanwhile(token, lambda: self._deliver(lambda now: self._tree.began(run, now)))
-
-        begins = began if self._tree.counts_begins(call.handler) else None
-
-        def function(cancel: CancelToken) -> Any:
-            return answered(handler, call.query, cancel, begins)
-
-        def deliver(response: Any, error: BaseException | None) -> None:
-            self._deliver(functools.partial(self._ended, run, response, error))
-
+        begins = self._begins(run, token) if self._tree.counts_begins(call.handler) else None
+        function = functools.partial(_answered, handler, call.query, begins)
         self._tokens[run] = token
         if run.speculative:
             token.is_ahead = lambda: run.speculative
+        deliver = functools.partial(self._deliver_end, run)
         job = Job(call.handler, function, deliver, token, self._is_async(call.handler, handler))
         if not run.speculative:
             self._authoritative = job
             return
         try:
             self._runtime.spawn(job)
-        except BaseException:  # it may not have begun: what it delivers, if it does, is dropped
+        except BaseException:  # the job may have begun or not; what it delivers is dropped
             self._tokens.pop(run, token)
             self._to_cancel.append(token)
             raise
+
+    def _begins(self, run: Run, token: CancelToken) -> Callable[[], None]:
+        def began() -> None:  # called on a thread or in a task that may have waited for its turn
+            self._runtime.meanwhile(token, lambda: self._deliver(lambda now: self._tree.began(run, now)))
+
+        return began
+
+    def _deliver_end(self, run: Run, response: Any, error: BaseException | None) -> None:
+        self._deliver(functools.partial(self._ended, run, response, error))
 
     def _is_async(self, name: str, handler: Handler) -> bool:
         """Whether ``handler`` is asynchronous; remembered by name, because finding out takes a while."""
@@ -401,8 +403,12 @@ class Driver:
                 return self._tree.failed(run, error, partial, now)
             return self._tree.responded(run, response, partial, now)
         finally:
-            if not run.in_flight:  # or else Ctrl-C has come first
+            if not run.in_flight:  # if it is in flight, Ctrl-C has come first
                 self._ledger.ended(now, run, full)
+
+
+def _answered(handler: Handler, query: Any, begins: Callable[[], None] | None, cancel: CancelToken) -> Any:
+    return answered(handler, query, cancel, begins)
 
 
 def _response_of(run: Run) -> Any:

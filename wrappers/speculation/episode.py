@@ -1,8 +1,8 @@
-"""A Gymnasium environment as what the speculation tree holds at its nodes: snapshots that advance by responses.
+"""Processes for the nodes of the speculation tree: snapshots of a Gymnasium environment, advanced by responses.
 
 A snapshot is never stepped: ``advance`` forks the snapshot and steps the fork. An environment that asks (``CallEnv``)
-is stepped with a script of the responses so far; the step either ends or says which call it waits for. For any other
-environment the step itself is the call: it runs on a fork beside the episode, and its response is the fork.
+is stepped with a script of the responses so far. The step then either ends, or says which call it waits for. For any
+other environment, the step itself is the call: it runs on a fork beside the episode, and the response is the fork.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ STEP = "step"
 PREFETCH = "prefetch"
 
 
-# Processes are never changed, but to make a frozen one takes thrice as long.
+# Processes are never changed. They are not frozen, because to make a frozen process takes three times as long.
 @dataclasses.dataclass(slots=True, eq=False)
 class Deciding:
     """Between two steps: waits for the policy."""
@@ -48,15 +48,15 @@ class Deciding:
     env: AnyEnv
     agent: Agent
     transition: Transition
-    #: Makes the steps, where the environment does not ask for its calls.
+    #: Makes the steps of an environment that does not ask for calls; ``None`` for a ``CallEnv``.
     steps: ForkSteps | None = dataclasses.field(default=None, repr=False)
     _made: Call | None = dataclasses.field(default=None, init=False, repr=False)
 
     @property
     def call(self) -> Call | None:
-        """The policy's call; ``None`` when the episode has ended, or while the policy's own state is not known."""
+        """The policy's call; ``None`` if the episode has ended, or while the state of the policy is not known."""
         if self._made is None and self.agent.is_known and not self.transition.done:
-            # Made here, because nobody asks for it where the tree is not used.
+            # Made only when it is read: without the tree, nobody reads it.
             self._made = Call(POLICY, self.transition.observation, self.agent.effect, touches=POLICY)
         return self._made
 
@@ -85,7 +85,7 @@ class Deciding:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where an episode stood between two steps, so that a begun step can be taken back."""
+    """Where an episode stood between two steps, so that a step that was begun can be taken back."""
 
     agent: Agent
     acted: Any = None
@@ -93,7 +93,7 @@ class Checkpoint:
 
 
 def _forked(policy: Any) -> Handler:
-    """Return a handler that decides by a fork of ``policy``; the fork becomes part of the decision."""
+    """Return a handler that calls a fork of ``policy``; the fork becomes part of the decision."""
 
     def decide(query: Any, cancel: CancelToken) -> Decision:
         twin = policy.fork()
@@ -128,7 +128,7 @@ class Acting:
         return attempt(self.env, self.agent, self.method, (*self.responses, response), began=self.began)
 
     def aside(self) -> Process | None:
-        """Return the side branch from before the step, which makes the reads of actions that may be taken instead."""
+        """Return the side branch from before the step, which makes the reads of actions in place of this step."""
         if self.began is None:
             return None
         before, action = self.began
@@ -161,7 +161,7 @@ def _attempt(
     except (Exception, CallPending):
         if script.pending is None:
             raise
-    if script.pending is not None:  # also where the step has caught the exception, and has gone on
+    if script.pending is not None:  # even if the step has caught the exception and has gone on
         return Acting(env, agent, method, responses, script.pending, began)
     return Deciding(twin, agent, transition)
 
@@ -271,7 +271,7 @@ class Stepping:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Stepped(EqualToItselfAlone):
-    """A fork that has made its step, what the step returned, and how long it took by the wall clock."""
+    """A fork that has made its step, the transition of this step, and how long it took on the wall clock."""
 
     env: AnyEnv
     transition: Transition

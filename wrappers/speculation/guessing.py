@@ -37,10 +37,39 @@ class _Called:
     guesser: Any
     guess: Callable[..., Any]
     is_async: bool
+    job: str  # the name of its jobs
 
     @classmethod
-    def of(cls, guesser: Guesser | AsyncGuesser) -> Self:
-        return cls(guesser, as_guess(guesser.guess), is_async(guesser.guess))
+    def of(cls, handler: str, guesser: Guesser | AsyncGuesser) -> Self:
+        return cls(guesser, as_guess(guesser.guess), is_async(guesser.guess), f"guess-{handler}")
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class _AtWork:
+    """A guesser at work on a node, and the tree that waits for its guesses. Never changed."""
+
+    guessing: Guessing
+    called: _Called
+    node: Node
+    call: Call  # of the node
+    tree: SpeculationTree
+    token: CancelToken
+
+    def guess(self, cancel: CancelToken) -> Sequence[Guess]:
+        called, k = self.called, self.guessing.k
+        with contained():
+            return owned_guesses(called.guesser, called.guess(self.call.owned(), k, cancel, self.early), k)
+
+    async def guess_async(self, cancel: CancelToken) -> Sequence[Guess]:
+        called, k = self.called, self.guessing.k
+        with contained():
+            return owned_guesses(called.guesser, await called.guess(self.call.owned(), k, cancel, self.early), k)
+
+    def early(self, guesses: Any) -> None:
+        self.guessing.guessed_early(self, guesses)
+
+    def deliver(self, guesses: Any, error: BaseException | None) -> None:
+        self.guessing.returned(self, guesses, error)
 
 
 class Guessing:
@@ -52,6 +81,9 @@ class Guessing:
         runtime: Where guessers run.
         ledger: Trace and statistics.
         deliver: How the tree is told of what guessers return.
+
+    Attributes:
+        k: The greatest number of guesses that a guesser may return.
     """
 
     def __init__(
@@ -62,8 +94,8 @@ class Guessing:
         ledger: Ledger,
         deliver: Deliver,
     ) -> None:
-        self._guessers = {name: _Called.of(guesser) for name, guesser in guessers.items()}
-        self._k = k
+        self._guessers = {name: _Called.of(name, guesser) for name, guesser in guessers.items()}
+        self.k = k
         self._runtime = runtime
         self._ledger = ledger
         self._deliver = deliver
@@ -74,46 +106,43 @@ class Guessing:
     def predict(self, node: Node, tree: SpeculationTree, may_spend: bool) -> None:
         """Have the guesser of the node's handler predict the response to its call, and tell ``tree``."""
         assert node.call is not None
-        call = node.call
-        called = self._guessers[call.handler]
-        guesser, token = called.guesser, self._runtime.token()
+        called, token = self._guessers[node.call.handler], self._runtime.token()
         token.may_spend = may_spend
-
-        def early(guesses: Any) -> None:
-            known = owned_guesses(guesser, guesses, self._k)
-            self._runtime.meanwhile(token, lambda: self._deliver(lambda now: guessed_early(known, now)))
-
-        def guessed_early(guesses: Sequence[Guess], now: float) -> list[Command]:
-            if node not in self._tokens or token.cancelled:
-                return []
-            return tree.guessed(node, guesses, now, early=True)
-
-        def function(cancel: CancelToken) -> Sequence[Guess]:
-            with contained():
-                return owned_guesses(guesser, called.guess(call.owned(), self._k, cancel, early), self._k)
-
-        async def function_async(cancel: CancelToken) -> Sequence[Guess]:
-            with contained():
-                return owned_guesses(guesser, await called.guess(call.owned(), self._k, cancel, early), self._k)
-
-        def guessed(guesses: Any, error: BaseException | None, now: float) -> list[Command]:
-            self._ledger.guessed(now, node, token, error)
-            if self._tokens.pop(node, None) is None:
-                return []
-            usable = () if error is not None or token.cancelled else guesses
-            return tree.guessed(node, usable, now, usage=token.usage()[1])
-
-        def deliver(guesses: Any, error: BaseException | None) -> None:
-            self._deliver(functools.partial(guessed, guesses, error))
-
-        run = function_async if called.is_async else function
+        at_work = _AtWork(self, called, node, node.call, tree, token)
+        run = at_work.guess_async if called.is_async else at_work.guess
         try:
             self._ledger.predicting(token)
             self._tokens[node] = token
-            self._runtime.spawn(Job(f"guess-{call.handler}", run, deliver, token, called.is_async))
+            self._runtime.spawn(Job(called.job, run, at_work.deliver, token, called.is_async))
         except BaseException:
             self._ledger.not_begun(token)
             raise
+
+    def guessed_early(self, at_work: _AtWork, guesses: Any) -> None:
+        """The guesser ``at_work`` has ``guesses``, and has not returned yet."""
+        known = owned_guesses(at_work.called.guesser, guesses, self.k)
+        self._runtime.meanwhile(
+            at_work.token, lambda: self._deliver(lambda now: self._guessed_early(at_work, known, now))
+        )
+
+    def _guessed_early(self, at_work: _AtWork, guesses: Sequence[Guess], now: float) -> list[Command]:
+        node = at_work.node
+        if node not in self._tokens or at_work.token.cancelled:
+            return []
+        return at_work.tree.guessed(node, guesses, now, early=True)
+
+    def returned(self, at_work: _AtWork, guesses: Any, error: BaseException | None) -> None:
+        """The guesser ``at_work`` has returned ``guesses``, or has raised ``error``."""
+        self._deliver(functools.partial(self._guessed, at_work, guesses, error))
+
+    def _guessed(self, at_work: _AtWork, guesses: Any, error: BaseException | None, now: float) -> list[Command]:
+        node, token = at_work.node, at_work.token
+        partial, full = token.usage()
+        self._ledger.guessed(now, node, token, error, partial, full)
+        if self._tokens.pop(node, None) is None:
+            return []
+        usable = () if error is not None or token.cancelled else guesses
+        return at_work.tree.guessed(node, usable, now, usage=full)
 
     def token_of(self, node: Node) -> CancelToken:
         """The token by which the guesser at work on ``node`` is told to stop."""
@@ -162,7 +191,7 @@ class Guessing:
 
         def function(cancel: CancelToken) -> None:
             with contained():
-                called.guess(call.owned(), self._k, cancel)
+                called.guess(call.owned(), self.k, cancel)
 
         def deliver(value: Any, error: BaseException | None) -> None:
             with self._runtime.lock:

@@ -1,6 +1,6 @@
-"""The ledger counts what the driver does, for the statistics, and writes it to the trace.
+"""The ledger: counts calls, guesses and commits for the statistics, and writes them to the trace.
 
-Decides nothing: ``driver`` and ``guessing`` tell it of each call, guess and commit.
+The ledger decides nothing. ``driver``, ``guessing`` and ``plain`` tell it of each call, guess and commit.
 """
 
 import collections
@@ -15,14 +15,14 @@ from spec_envs.values import key_of
 from spec_envs.wrappers.quota import HandlerLimit
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.timing.plain_clock import PlainClock
-from spec_envs.wrappers.speculation.trace import Played, Trace
+from spec_envs.wrappers.speculation.trace import Played, Trace, TraceEvent
 from spec_envs.wrappers.speculation.transitions import TimedCount
 from spec_envs.wrappers.speculation.tree.commands import Committed
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run, RunState
 from spec_envs.wrappers.speculation.warned import tell_user
 
 _NEVER = TimedCount(0)
-#: This number of calls that were made without the tree are counted at once.
+#: Calls that were made without the tree are counted together, when there are this many.
 _MOST_PLAYED = 32
 
 
@@ -35,10 +35,11 @@ class Ledger:
 
     Attributes:
         sequential_s: How long the calls took whose responses the episode has used; complete after ``settle``.
-        failed_s: How long those took that failed while the episode waited for them, as they do without speculation.
+        failed_s: How long the calls took that failed while the episode waited for them, as they fail without
+            speculation.
         waited_s: How long the episode waited for responses; complete after ``settle``.
-        has_news: Whether ``tell`` has a failure to warn of.
-        commits: How often the episode has moved on; ``windows`` and ``hits`` are those of ``Statistics``.
+        has_news: Whether ``tell`` has a failed guesser to warn of.
+        commits: How many responses became final. ``windows`` and ``hits`` are the counts of ``Statistics``.
     """
 
     def __init__(self, trace: Trace, limits: Mapping[str, HandlerLimit]) -> None:
@@ -50,7 +51,7 @@ class Ledger:
         self._open: dict[Run, None] = {}
         self._guessing: set[CancelToken] = set()
         self._guesses: collections.Counter[str] = collections.Counter()
-        self._guess_errors: dict[str, str] = {}  # the first of each guesser
+        self._guess_errors: dict[str, str] = {}  # the first error of each guesser
         self._last_failure: str | None = None
         self._told: set[str] = set()
         self.has_news = False
@@ -58,7 +59,7 @@ class Ledger:
         self.sequential_s = self.failed_s = 0.0
         self.waited_s = 0.0
         self.commits = self.windows = self.hits = 0
-        self._counted = (0, 0, 0)  # these three, when they were last asked for
+        self._counted = (0, 0, 0)  # these three counts at the last call of ``counts_since``
         self._num_played = 0  # calls that were made without the tree and have not failed
         self._played = trace.pending  # calls that are not counted yet
         self._lock = threading.RLock()  # another thread may read the ledger
@@ -78,9 +79,7 @@ class Ledger:
         probability = None
         if run.nodes and root is not None and run.speculative:
             probability = run.nodes[0].probability_from(root)
-        self.trace.add(
-            now, "start", run=run, speculative=run.speculative, probability=probability, prefetch=run.prefetch or None
-        )
+        self.trace.add_start(now, run, probability)
         self._open[run] = None
 
     @property
@@ -90,10 +89,10 @@ class Ledger:
 
     def cancelled(self, now: float, run: Run) -> None:
         """Record that the handler of ``run`` was told to stop."""
-        self.trace.add(now, "cancel", run=run)
+        self.trace.add_of_run(now, "cancel", run)
 
     def ended(self, now: float, run: Run, full: Usage) -> None:
-        """Record that the call of ``run`` has ended; ``full`` is what it would have cost if it had not been stopped."""
+        """Record that the call of ``run`` has ended; ``full`` is what it would have cost without being stopped."""
         self._calls[run.state] += 1
         del self._open[run]
         if full is not NOTHING:
@@ -104,7 +103,7 @@ class Ledger:
         error = None if run.error is None else error_text(run.error)
         if run.state is RunState.FAILED:
             self._last_failure = f"{run.call.handler}: {error}"
-        self.trace.add(now, "end", run=run, outcome=run.state._value_, error=error, usage=run.usage)
+        self.trace.add_end(now, run, error)
         if run.shadow_of is not None and run.state is RunState.DONE:
             self._shadow(now, run, run.shadow_of)
 
@@ -112,7 +111,7 @@ class Ledger:
         same = key_of(run.response) == key_of(original.response)
         self._counts["shadow_checks"] += 1
         self._counts["shadow_differences"] += not same
-        self.trace.add(now, "shadow", run=run, outcome="same" if same else "other")
+        self.trace.add_of_run(now, "shadow", run, "same" if same else "other")
 
     def committed(self, now: float, command: Committed) -> None:
         """Record that the episode has moved on."""
@@ -123,8 +122,7 @@ class Ledger:
         if command.child.lossy:
             self._counts["loose_matches"] += 1
         outcome = ("hit" if node.hit else "miss") if command.predicted else "unguessed"
-        claims = command.claims or None
-        self.trace.add(now, "commit", node=node, outcome=outcome, rank=command.rank, claims=claims)
+        self.trace.add_commit(now, node, outcome, command.rank, command.claims or None)
         if run is None:
             return
         seconds = run.ended_at - run.started_at
@@ -141,19 +139,19 @@ class Ledger:
                 self._usage["committed"] += run.usage
 
     def played(self, call: Played) -> None:
-        """Record ``call``, in which nobody changes anything any more."""
+        """Record ``call``. Its query and response are not changed any more."""
         self.commits += call[-1]
         self._played.append(call)
         if len(self._played) >= _MOST_PLAYED or self.trace.is_told or self._is_paced:
             self.settle()
 
     def settle(self) -> None:
-        """Count the calls that were played lately: many calls at once, since code that runs again is quick."""
+        """Count the calls that were played lately: many calls together, because code that has just run is quick."""
         if not self._played:
             return
         with self._lock:
             played = self._played.copy()
-            del self._played[: len(played)]  # not swapped: the episode may go on meanwhile on its thread
+            del self._played[: len(played)]  # the list stays the same: the episode may add to it on its own thread
             added = self.trace.add_played(played)
             seconds = 0.0
             for name, started_at, ended_at, usage, _, _, _ in played:
@@ -168,7 +166,7 @@ class Ledger:
                         self._usage[kind] += usage
             self.waited_s += seconds
             self.sequential_s += seconds
-        if self.trace.is_told:  # without the lock: who is told may ask for more
+        if self.trace.is_told:  # without the lock: a listener may read the ledger
             for kept in added:
                 self.trace.tell(kept)
 
@@ -185,7 +183,7 @@ class Ledger:
         self.trace.add_played_in_vain(handler, started_at, ended_at, usage, query, error)
 
     def given_up(self, handler: str, started_at: float, ended_at: float, usage: Usage) -> None:
-        """Record a call that was made without the tree, and that nobody waits for any more."""
+        """Record a call that was made without the tree, and for which nobody waits any more."""
         self._calls[RunState.STOPPED] += 1
         for kind in ("all", "all_full"):
             self._usage[kind] += usage
@@ -194,36 +192,57 @@ class Ledger:
     def discarded(self, now: float, node: Node) -> None:
         """Record that the episode cannot come to ``node`` any more."""
         if node.run is not None:
-            self.trace.add(now, "discard", node=node)
+            self.trace.add_of_node(now, "discard", node)
 
     def diverged(self, now: float, root: Node | None) -> None:
         """Record that the real environment did not do what the branch predicted."""
         self._counts["divergences"] += 1
-        self.trace.add(now, "divergence", node=root)
+        if root is None:
+            self.trace.add_event(TraceEvent(now, "divergence", ""))
+        else:
+            self.trace.add_of_node(now, "divergence", root)
 
     # -- guessers ------------------------------------------------------------------------------------------------
 
     def predicting(self, token: CancelToken) -> None:
-        """Record that a guesser begins with ``token``."""
+        """Record that a guesser begins; ``token`` is its token."""
         self._guessing.add(token)
 
-    def guessed(self, now: float, node: Node, token: CancelToken, error: BaseException | None) -> None:
-        """Record that the guesser at work on ``node`` has returned, or raised ``error``; counted once."""
+    def guessed(
+        self,
+        now: float,
+        node: Node,
+        token: CancelToken,
+        error: BaseException | None,
+        partial: Usage,
+        full: Usage,
+    ) -> None:
+        """Record that the guesser at work on ``node`` has returned, or has raised ``error``; counted only once.
+
+        Args:
+            now: The time.
+            node: The node.
+            token: The guesser's token.
+            error: What it has raised.
+            partial: What it has cost.
+            full: What it would have cost if it had not been stopped.
+        """
         if token not in self._guessing:
             return
         outcome = "cancelled" if token.cancelled else "failed" if error is not None else "done"
         self._guesses[outcome] += 1
         self._guessing.remove(token)
-        partial, full = token.usage()
         if full is not NOTHING:
             self._usage["guessing"] += partial
             self._usage["guessing_full"] += full
-        text = None if error is None else error_text(error)
-        is_own = not isinstance(error, KeyboardInterrupt)  # Ctrl-C is the user's
-        if outcome == "failed" and node.call is not None and text is not None and is_own:
-            self._guess_errors.setdefault(node.call.handler, text)
-            self.has_news = True
-        self.trace.add(now, "guess", node=node, outcome=outcome, error=text, usage=partial)
+        text = None
+        if error is not None:
+            text = error_text(error)
+            is_own = not isinstance(error, KeyboardInterrupt)  # Ctrl-C comes from the user, not from the guesser
+            if outcome == "failed" and node.call is not None and text is not None and is_own:
+                self._guess_errors.setdefault(node.call.handler, text)
+                self.has_news = True
+        self.trace.add_guess(now, node, outcome, text, partial)
 
     def not_begun(self, token: CancelToken) -> None:
         """Record that the guesser with ``token`` was kept from beginning."""
@@ -232,20 +251,20 @@ class Ledger:
             self._guessing.remove(token)
 
     def warmed(self, token: CancelToken, error: BaseException | None) -> None:
-        """Record that a guesser was called only to get it ready."""
+        """Record that a guesser was called only to make it ready."""
         self._guesses["done" if error is None else "failed"] += 1
         partial, full = token.usage()
         self._usage["guessing"] += partial
         self._usage["guessing_full"] += full
 
     def not_learned(self) -> None:
-        """Record that a guesser raised when it was shown a response."""
+        """Record that the ``observe`` of a guesser raised an error."""
         self._guesses["not_learned"] += 1
 
     def tell(self) -> None:
-        """Warn, once for each guesser, that it has failed.
+        """Warn once of each guesser that has failed.
 
-        Where warnings are made errors the message is logged instead: no guesser may end an episode.
+        Where warnings are turned into errors, the message is logged instead: no guesser may end an episode.
         """
         self.has_news = False
         for name in self._guess_errors.keys() - self._told:
@@ -263,7 +282,7 @@ class Ledger:
         self._waiting_since = now
 
     def wait_ends(self, now: float) -> None:
-        """Record that the episode has the response that it waited for."""
+        """Record that the episode has got the response, or waits no more."""
         if self._waiting_since is not None:
             self.waited_s += now - self._waiting_since
             self._waiting_since = None
@@ -276,12 +295,12 @@ class Ledger:
 
     @property
     def wasted(self) -> Usage:
-        """Usage of the calls that the episode has not used, until each was stopped."""
+        """The usage of the calls that the episode has not used, each until it was stopped."""
         self.settle()
         return self._usage["all"] + self._usage["committed"] * -1
 
     def counts_since(self) -> dict[str, int]:
-        """The numbers of commits, windows and hits since this was last asked for."""
+        """The numbers of commits, windows and hits since the last call of this method."""
         (commits, windows, hits), self._counted = self._counted, (self.commits, self.windows, self.hits)
         if windows == self.windows:
             return {"commits": self.commits - commits, "windows": _NEVER, "hits": _NEVER}
@@ -292,11 +311,12 @@ class Ledger:
         }
 
     def statistics(self, num_alive: int, num_not_predicted: int) -> Statistics:
-        """A snapshot.
+        """A snapshot of the statistics.
 
         Args:
-            num_alive: Finished calls that stand on branches which may still be committed.
-            num_not_predicted: Responses that were not predicted because the guess was expected to come after them.
+            num_alive: The number of finished calls on branches that may still be committed.
+            num_not_predicted: The number of responses that no guesser predicted, because its guesses would have been
+                too late or too dear.
         """
         self.settle()
         counts, calls, usage = self._counts, self._calls, self._usage

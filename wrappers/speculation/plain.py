@@ -1,6 +1,7 @@
 """The plain loop: decisions and steps without forks, tree and worker threads, but with the same books.
 
-``Session`` plays plainly where nothing can be guessed, where forks are not relied on, and where the guard wants it.
+``Session`` plays plainly where there is nothing to guess, where forks cannot be relied on, and where the guard decides
+so.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from spec_envs.wrappers.speculation.transitions import (
     private_copy_or_itself,
 )
 
-#: The number of calls that are remembered, for the tree to know how long calls take that are alone.
+#: The number of calls that are remembered, to tell the tree how long calls take when no other call is beside them.
 _MADE = 32
 #: Waits as ``Runtime.wait`` does, on an event loop.
 Changed = Callable[[float | None], Awaitable[None]]
@@ -40,17 +41,17 @@ class PlainSteps:
     """Makes the calls of an episode in the caller's thread, one after the other.
 
     Args:
-        runtime: Its clock and its tokens are used.
-        handler: Gives the handler of a name; raises ``UnknownHandler`` where there is none.
+        runtime: Gives the clock and the tokens.
+        handler: ``handler(name)`` returns the handler of this name; raises ``UnknownHandler`` if there is none.
         ledger: Trace and statistics.
-        keep: Is told of each call and its response: the name of the handler, the call or its place, and the response.
-        quotas: What handlers can take, by name; the tree's calls count against the same.
+        keep: Told of each call and its response: the name of the handler, the call or its place, and the response.
+        quotas: The quotas of handlers, by name. The tree's calls count against the same quotas.
 
     Attributes:
         place: Where the episode stands between two steps, while it is played plainly.
-        step_s: How long the last step took of an environment that does not ask.
-        made: The last calls: the name of the handler, how long it took, and what it cost. It is cleared where calls of
-            the tree were still under way, beside which it means little how long a call takes.
+        step_s: How long the last step took, if the environment does not ask for calls.
+        made: The last calls: the name of the handler, how long the call took, and what it cost. Cleared if calls of the
+            tree were still under way, because beside them a call may take longer than usual.
     """
 
     def __init__(
@@ -78,7 +79,8 @@ class PlainSteps:
     def decide(self, observation: Any) -> Any:
         """The policy's response at this point of the episode; a second call returns the same response.
 
-        The policy gets the user's ``observation``, as it does without a wrapper: a copy may take as long as all else.
+        The policy gets the user's ``observation`` itself, as without a wrapper, because a copy may take as long as the
+        rest of the step.
         """
         place = self.place
         assert place is not None
@@ -89,7 +91,7 @@ class PlainSteps:
         return self._decided[1]
 
     async def decide_awaited(self, observation: Any, changed: Changed) -> Any:
-        """Like ``decide``, on an event loop. The call goes on if whoever awaits is cancelled."""
+        """Like ``decide``, on an event loop. The call goes on if the awaiting task is cancelled."""
         place = self.place
         assert place is not None
         if self._decided is None or self._decided[0] is not place:
@@ -99,7 +101,7 @@ class PlainSteps:
         return self._decided[1]
 
     async def answer_awaited(self, call: Call, changed: Changed) -> Any:
-        """Like ``answer``, on an event loop. The call goes on if whoever awaits is cancelled."""
+        """Like ``answer``, on an event loop. The call goes on if the awaiting task is cancelled."""
         handler = self._handler(call.handler)
         response = await self._run_awaited(call.handler, call, handler, call.query, call.query, changed)
         if self._keep is not None:
@@ -140,7 +142,7 @@ class PlainSteps:
         self._ledger.played((POLICY, None, self._now(), NOTHING, None, None, True))
 
     def answer(self, call: Call) -> Any:
-        """The response to a call of the environment."""
+        """Make a call of the environment, and return the response."""
         handler = self._handler(call.handler)
         response = self._run(call.handler, lambda cancel: handler(own_copy(call.query), cancel), call.query)
         if self._keep is not None:
@@ -155,10 +157,10 @@ class PlainSteps:
         Args:
             env: The environment.
             method: The step.
-            uncopied: Is told where the observation cannot be copied.
+            uncopied: Called if the observation cannot be copied.
 
         Returns:
-            What the step has returned, and a private copy of it; the same twice where it cannot be copied.
+            The transition of the step, and a private copy; twice the transition itself if it cannot be copied.
         """
         if STEP in self._quotas:
             stepped = self._run(STEP, lambda cancel: Stepped(env, method(env)), None).transition
@@ -170,7 +172,7 @@ class PlainSteps:
             self._failed(STEP, started_at, NOTHING, None, error)
             raise
         ended_at = self._now()
-        try:  # not private_copy_or_itself: each call of a function counts here
+        try:  # not private_copy_or_itself: here, each call of a function costs noticeable time
             own = private_copy(transition)
         except NotCopyable as error:
             uncopied(error)
@@ -181,7 +183,7 @@ class PlainSteps:
         return transition, own
 
     def close(self) -> None:
-        """Tell the call under way, if any, to stop; whoever waits for it gets ``EnvClosed``."""
+        """Tell the call under way, if any, to stop. A caller that waits for it gets ``EnvClosed``."""
         self._closed = True
         self.drop()
         if (token := self._token) is not None:
@@ -203,7 +205,7 @@ class PlainSteps:
                 with runtime.lock:
                     quota.end(token)
         ended_at, usage = now(), token.usage()[1]
-        # The policy's decision is final when the user has made a step with it.
+        # The policy's decision becomes final only when the user makes a step with it.
         self._ledger.played((name, started_at, ended_at, usage, query, action_of(response), name != POLICY))
         self.made.append((name, ended_at - started_at, usage))
         return response

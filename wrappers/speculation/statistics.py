@@ -13,41 +13,43 @@ class Statistics:
     """A snapshot; times are on the runtime's clock.
 
     Args:
-        commits: Responses that became final.
-        windows: Commits whose response a guesser was to predict.
-        hits: Windows in which the response had been guessed in time.
-        calls: Calls started, by what became of them: ``committed`` (used by the episode), ``wasted`` (finished for
-            nothing), ``cancelled``, ``failed``, ``open`` (in flight, or finished on a branch that is still alive).
-        last_failure: The handler and the error of the last call that failed; ``None`` if none did.
+        commits: The number of responses that became final.
+        windows: The number of commits for which a guesser was put to work.
+        hits: The number of windows in which the response had been guessed in time.
+        calls: The number of calls started, by what became of them: ``committed`` (used by the episode), ``wasted``
+            (finished for nothing), ``cancelled``, ``failed``, ``open`` (in flight, or finished on a branch that is
+            still alive).
+        last_failure: The handler and the error of the last call that failed; ``None`` if no call failed.
         shared: How often a ``READ`` call was answered by an execution that another call had begun.
-        prefetched: Calls that were started because a prefetcher had guessed them; ``prefetch_used`` of them were used.
-        guesses: Calls of guessers and prefetchers, by outcome: ``done``, ``failed``, ``cancelled``, ``open``.
+        prefetched: The number of calls that a prefetcher had named; ``prefetch_used`` of them were used.
+        guesses: The number of calls of guessers and prefetchers, by outcome: ``done``, ``failed``, ``cancelled``,
+            ``open``.
         guess_errors: The first error of each guesser or prefetcher that has failed, by the name of the handler.
-        over_budget: What speculation has used beyond ``max_tokens`` and ``max_money``, where calls used more than what
-            they were charged with in flight; see ``Limits.max_tokens``.
-        not_predicted: Responses that no guesser was to predict, because guessing was expected to take longer than the
-            call.
-        divergences: Branches dropped because the real environment did not do what they predicted.
+        over_budget: The usage of speculation beyond ``max_tokens`` and ``max_money``. It can grow where calls use more
+            than they were charged with in flight; see ``Limits.max_tokens``.
+        not_predicted: The number of responses for which no guesser was put to work, because its guesses were expected
+            to come too late, or to cost more than they could save.
+        divergences: How often a branch was dropped because the real environment did not do what it predicted.
         sequential_s: How long the committed calls took, summed up.
-        limited_s: How long the plain loop would have waited besides, until the limits of the rate (``max_calls`` of a
-            ``HandlerLimit``) had let it make these calls.
-        waited_s: How long the episode really waited for their responses.
+        limited_s: How long the plain loop would have waited besides, until rate limits (``max_calls`` of a
+            ``HandlerLimit``) let it make these calls.
+        waited_s: How long the episode really waited for the responses to these calls.
         inside_s: How long ``reset``, ``act`` and ``step`` took.
-        environment_s: How long of that the real environment's own code ran.
-        control: What steps that were run plainly say about the others; ``None`` where there were too few of either.
-        guard: ``"ahead"``, ``"plain"``, ``"warming"`` or ``"control"``: what the guard has the next step be. ``"none"``
-            where there is no guard.
-        committed: Usage of the committed calls.
-        wasted: Usage of all other calls, until each was stopped.
-        wasted_full: Usage of all other calls, if none had been stopped.
-        guessing: Usage of the guessers, until each was stopped; ``guessing_full``: if none had been stopped.
-        loose_matches: Branches committed by a looser match (lossy).
-        shadow_checks: Loosely matched calls that were made again with their true query; ``shadow_differences`` of them
-            had another response.
+        environment_s: For how much of ``inside_s`` the real environment's own code ran.
+        control: The comparison with steps that were run plainly; ``None`` if there were too few steps of either kind.
+        guard: How the guard has the next step run: ``"ahead"``, ``"plain"``, ``"warming"`` or ``"control"``.
+            ``"none"`` if there is no guard.
+        committed: The usage of the committed calls.
+        wasted: The usage of all other calls, each until it was stopped.
+        wasted_full: The usage of all other calls, as if no call had been stopped.
+        guessing: The usage of the guessers, each until it was stopped. ``guessing_full``: as if none had been stopped.
+        loose_matches: The number of branches committed by a looser match (lossy).
+        shadow_checks: The number of loosely matched calls that were made again with their true query;
+            ``shadow_differences`` of them had a different response.
         rehearsal: Before the first episode: ``"due"``, ``"passed"``, ``"too slow"`` (the environment was not rehearsed,
             or not to the end), or ``"none"`` (not wanted, or not needed).
-        proofs: Committed steps that were made again on another fork; ``proof_differences`` of them had another outcome,
-            or changed something that all environments share.
+        proofs: The number of committed steps that were made again on another fork; ``proof_differences`` of them had a
+            different outcome, or changed something that all environments share.
         fork_failures: How often speculation ended because the environment could not be forked any more.
         stopped: Why speculation on the environment has ended; ``None`` where it has not.
     """
@@ -88,26 +90,26 @@ class Statistics:
 
     @property
     def hit_rate(self) -> float:
-        """Share of the windows in which the response had been guessed."""
+        """The share of the windows in which the response had been guessed in time; 0 without any window."""
         return self.hits / self.windows if self.windows else 0.0
 
     @property
     def machinery_s(self) -> float:
-        """How long the episode waited for speculation's own work, beside calls and the environment's work."""
+        """How long the episode was held up by speculation's own work, apart from calls and the environment's work."""
         return max(0.0, self.inside_s - self.waited_s - self.environment_s)
 
     @property
     def saved_by(self) -> str:
-        """The base of ``saved``: ``"control"`` or ``"sequential"``."""
+        """What ``saved`` is measured against: ``"control"`` or ``"sequential"``."""
         return "control" if self.control is not None and not self.control.is_noisy else "sequential"
 
     @property
     def saved(self) -> float:
-        """Share of the plain loop's time that was saved; negative where the episode got slower.
+        """The share of the plain loop's time that was saved; negative if the episode became slower.
 
-        Measured against steps that were run plainly among the others (``control``). Without a guard, and where such
-        steps are few or vary too much because calls are long: against the committed calls' own durations, and what
-        the plain loop would have waited for limits of the rate. 0 as long as no call was committed.
+        Measured against steps that were run plainly among the others (``control``). If there is no guard, or if these
+        steps are few or vary too much because calls are long, measured against the durations of the committed calls
+        and the plain loop's waits for rate limits. 0 before a call was committed.
         """
         if self.control is not None and self.saved_by == "control":
             return self.control.saved
@@ -116,7 +118,7 @@ class Statistics:
 
     @property
     def saved_s(self) -> float:
-        """``saved``, in seconds."""
+        """The time that was saved, in seconds; see ``saved``."""
         if self.control is not None and self.saved_by == "control":
             return self.control.plain_s * self.control.cycles * self.control.saved
         return self._calls_s + self.environment_s - self.inside_s if self._calls_s > 0 else 0.0
@@ -128,20 +130,20 @@ class Statistics:
 
     @property
     def claimed_saved(self) -> float:
-        """Share of the committed calls' durations, and of the waits for limits of the rate, that was not waited for.
+        """The share of the committed calls' durations and of the waits for rate limits for which nobody waited.
 
-        It is too high wherever speculation makes the calls themselves slower; see ``saved``.
+        The share is too high wherever speculation makes the calls themselves slower; see ``saved``.
         """
         return 1 - self.waited_s / self._calls_s if self._calls_s > 0 else 0.0
 
     @property
     def tokens_partial(self) -> float:
-        """Tokens relative to no speculation, a cancelled call charged for the part that ran. 1 without any tokens."""
+        """All tokens relative to the plain loop's; of a cancelled call, only the part that ran. 1 without tokens."""
         return self._relative(self.wasted + self.guessing)
 
     @property
     def tokens_full(self) -> float:
-        """Tokens relative to no speculation, a cancelled call charged in full. 1 without any tokens."""
+        """All tokens relative to the plain loop's; a cancelled call counts in full. 1 without tokens."""
         return self._relative(self.wasted_full + self.guessing_full)
 
     def _relative(self, extra: Usage) -> float:

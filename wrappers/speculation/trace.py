@@ -20,7 +20,7 @@ from spec_envs.checks import integer
 from spec_envs.pages import page, timelines
 from spec_envs.usage import NOTHING, Usage
 from spec_envs.wrappers.speculation.episode import Stepped
-from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition, action_of
+from spec_envs.wrappers.speculation.transitions import AnyEnv, Decision, Transition
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run
 
 
@@ -34,28 +34,31 @@ class TraceEvent:
             ``commit`` (the episode moved on), ``discard`` (the branch cannot be reached any more), ``divergence`` (the
             real environment did not do what the branch predicted), ``guess`` (a guesser has returned), ``shadow`` (a
             loose match was checked), ``observe`` (the episode's first observation).
-        handler: Name of the handler.
-        node: Number of the node in the tree; ``parent`` is the node that it follows, ``level`` its distance from the
-            episode's first node.
-        call: Number of the execution; nodes may share one (a ``READ``).
-        outcome: For ``end``: done, failed or stopped. For ``commit``: hit, miss or unguessed. For ``shadow``: same or
-            other.
+        handler: The name of the handler.
+        node: The number of the node in the tree.
+        parent: The number of the node before the node.
+        level: The distance of the node from the episode's first node.
+        call: The number of the execution. Several nodes may share an execution (a ``READ``).
+        outcome: For ``end``: ``done``, ``failed`` or ``stopped``. For ``commit``: ``hit``, ``miss`` or ``unguessed``.
+            For ``shadow``: ``same`` or ``other``. For ``guess``: ``done``, ``failed`` or ``cancelled``.
         speculative: For ``start``: whether the call is made ahead of time.
-        probability: For ``start``: how probable the branch was at that time.
-        tokens_in, tokens_out, money: Spent by the call until it ended.
-        error: Text of the exception that was raised.
+        probability: For ``start``: the probability of the branch at that time.
+        tokens_in: The tokens that the call or the guesser has read until it ended.
+        tokens_out: The tokens that it has written until then.
+        money: The money that it has cost until then.
+        error: The text of the exception that was raised.
         prefetch: For ``start``: true for a read that a prefetcher has guessed.
         effect: For ``start``: the effect of the call.
-        claims: For ``commit``: the probabilities that the guesser had claimed for its guesses, the greatest first.
-        rank: For ``commit``: the place in ``claims`` of the guess that was right; ``None`` if none was.
-        query: For ``start``: what was asked, as short text (``CallEnv.brief``).
-        response: For ``end``: what came back, as short text. For ``observe``: the observation.
-        guess: For ``start`` of a call made ahead: the guess, as short text, at the call before, which leads here.
+        rank: For ``commit``: the place of the right guess in ``claims``; ``None`` if no guess was right.
+        claims: For ``commit``: the probabilities that the guesser claimed for its guesses, the greatest first.
+        query: For ``start``: the query, as short text (``CallEnv.brief``).
+        response: For ``end``: the response, as short text. For ``observe``: the observation.
+        guess: For ``start`` of a call made ahead: the guess at the call before that leads to this call, as short text.
         view: For ``observe``: how a page shows the episode (``CallEnv.trace_view``).
-        run: Of tools: the agent run that the event belongs to. Runs may overlap; each is an episode.
+        run: Of tools: the agent run to which the event belongs. Runs may overlap; each run is an episode.
         asked_s: Of tools, for ``commit``: when the agent made the call.
         after: Of tools, for ``start`` of a call made ahead: the predicted calls before the call.
-        alone_s: Of tools, for ``end``: what the call takes where no call made ahead is beside it, if that is less.
+        alone_s: Of tools, for ``end``: how long the call takes with no call made ahead beside it, if this is shorter.
     """
 
     time_s: float
@@ -91,19 +94,25 @@ class TraceEvent:
 
 
 #: Values of these classes are kept as they are until somebody reads the trace: making their text can take longer than
-#: a step. The same holds for arrays of up to ``_SMALL`` numbers.
+#: a step. The same holds for small arrays, and for tuples of a few numbers and short texts.
 _NUMBERS = frozenset({int, float, bool, np.int64, np.float32, np.float64})
+_SMALL = _NUMBERS | {str, type(None)}
 _SMALL_ARRAY = 8
 _NOTHING_SPENT = (NOTHING.tokens_in, NOTHING.tokens_out, NOTHING.money)
+#: Where an event stands that concerns no node.
+_NOWHERE: tuple[int | None, int | None, int | None] = (None, None, None)
 _FIELDS = [field.name for field in dataclasses.fields(TraceEvent)]
-#: The numbers of the fields that are texts made of values: of the first, and of the first behind them.
+#: The fields that are texts made of values: the number of the first one, and the number of the field after the last.
 _TEXTS, _BEHIND = _FIELDS.index("query"), _FIELDS.index("guess") + 1
 
-#: What stands in an observation's event between its handler, which there is none of, and the observation.
+#: The values of a ``commit`` event between its outcome and its rank.
+_UNCLAIMED = tuple(field.default for field in dataclasses.fields(TraceEvent)[8 : _FIELDS.index("rank")])
+#: The values of an ``observe`` event between its handler (an empty name) and the observation.
 _FIRST_NONE = tuple(field.default for field in dataclasses.fields(TraceEvent)[3 : _FIELDS.index("response")])
 
 #: A call that was made without the tree: its handler, when it started and ended, its usage, query and response, and
-#: whether the episode has moved on by the response. Without a time of the start, it is only that the episode moves on.
+#: whether the episode has moved on by the response. Without a time of the start, it says only that the episode has
+#: moved on.
 Played = tuple[str, float | None, float, Usage, Any, Any, bool]
 #: The fields of an event as a tuple. ``dataclasses.astuple`` copies them deeply, which takes twenty times as long.
 _as_row = operator.attrgetter(*(field.name for field in dataclasses.fields(TraceEvent)))
@@ -113,7 +122,7 @@ class Trace:
     """The last ``max_events`` events of a wrapper, oldest first.
 
     Args:
-        max_events: How many events are kept.
+        max_events: The number of events that are kept.
         text: Makes short texts of queries and responses.
         view: How a page shows the episodes.
     """
@@ -122,15 +131,15 @@ class Trace:
         self._make_text = text
         self._view = view
         self._max_events = max_events = integer("max_events", max_events, least=0)
-        #: Plain tuples, because most events are never looked at and a run writes thousands of them. A list stands for
-        #: the two or three events of a call that was made without the tree.
+        #: Events as plain tuples, because an episode writes thousands of events and most are never read. A list stands
+        #: for the two or three events of a call that was made without the tree.
         self._kept: collections.deque[Sequence[Any]] = collections.deque(maxlen=max_events)
         self._num_played = 0
         self._file: IO[str] | None = None
         self._listener: Callable[[TraceEvent], None] | None = None
         #: Whether there is a file or a listener.
         self.is_told = False
-        #: What has happened and was not added yet; ``settle`` adds it.
+        #: The calls that were made and not added yet; ``settle`` adds them.
         self.pending: list[Played] = []
         self.settle: Callable[[], None] = _nothing_left
 
@@ -140,16 +149,23 @@ class Trace:
         return cls(max_events, env.brief, env.trace_view) if isinstance(env, CallEnv) else cls(max_events)
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but who is told of new events: that is for this process."""
+        """The attributes without the file and the listener, which belong to this process."""
         self.settle()
         return self.__dict__ | {"_file": None, "_listener": None, "is_told": False, "settle": _nothing_left}
 
     def _noted(self, value: Any) -> Any:
-        """``value``, which nobody changes any more, as it is kept: as short text, or itself if it is small."""
+        """``value`` as it is kept: as short text, or itself if it is small. ``value`` is not changed any more.
+
+        Of a decision, the action is kept.
+        """
+        kind: Any = type(value)
+        if kind in _NUMBERS:
+            return value
         shown: Any = value
-        kind = type(value)
+        if kind is Decision:
+            return self._noted(value.action)
         if kind is Stepped:
-            value = value.transition  # the fork is not to live as long as the trace
+            value = value.transition  # without the fork, which would otherwise live as long as the trace
             kind = Transition
         if kind is Transition and not value.info:
             shown = value.observation
@@ -157,21 +173,21 @@ class Trace:
         elif kind is tuple and len(value) == 2 and type(value[0]) is int:  # the query of a step
             shown = value[1]
             kind = type(shown)
-        if kind is str and len(shown) <= MAX_LENGTH:
-            return (value,)  # so that it is told from the text of a value
+        if (kind is str and len(shown) <= MAX_LENGTH) or (kind is tuple and _is_small(shown)):
+            return (value,)  # a tuple, to tell a value from the text of a value
         if kind in _NUMBERS or (kind is np.ndarray and shown.size <= _SMALL_ARRAY and not shown.dtype.hasobject):
             return value
         return self._text(value)
 
     def _text(self, value: Any) -> str:
-        """``value`` as short text: the environment's, unless the environment cannot read it (a wrapper changed it)."""
+        """``value`` as short text, made by the environment if it can read the value (a wrapper may have changed it)."""
         try:
             return self._make_text(value)
         except Exception:
             return brief(value)
 
     def _read(self, noted: Any) -> str | None:
-        """The text of what ``_noted`` has returned; ``None`` for ``None``."""
+        """The text of a value that ``_noted`` has returned; ``None`` for ``None``."""
         if noted is None or type(noted) is str:
             return noted
         return self._text(noted[0] if type(noted) is tuple and len(noted) == 1 else noted)
@@ -197,52 +213,48 @@ class Trace:
         if moves_on:
             yield TraceEvent(ended_at, "commit", handler, outcome="unguessed")
 
-    def add(
-        self,
-        time_s: float,
-        kind: str,
-        *,
-        node: Node | None = None,
-        run: Run | None = None,
-        usage: Usage | None = None,
-        outcome: str | None = None,
-        speculative: bool | None = None,
-        probability: float | None = None,
-        error: str | None = None,
-        prefetch: bool | None = None,
-        rank: int | None = None,
-        claims: tuple[float, ...] | None = None,
-    ) -> None:
-        """Add an event that concerns ``node`` and ``run``."""
-        if node is None and run is not None and run.nodes:
+    def add_start(self, time_s: float, run: Run, probability: float | None) -> None:
+        """Add that the call of ``run`` begins; ``probability`` is that of its branch, where the call is made ahead."""
+        call, where, guess = run.call, _NOWHERE, None
+        if run.nodes:
             node = run.nodes[0]
-        if run is None and node is not None:
-            run = node.run
-        call = run.call if run is not None else node.call if node is not None else None
-        query = response = guess = None
-        if kind == "start" and call is not None:
-            query = self._noted(call.query)
-            if node is not None and node.parent is not None:
-                guess = self._noted(action_of(node.response))
-        elif kind == "end" and outcome == "done" and run is not None:
-            response = self._noted(action_of(run.response))
-        where: tuple[int | None, ...] = (None, None, None)
-        if node is not None:
-            where = (node.id, None if node.parent is None else node.parent.id, node.level)
-        handler, number = "" if call is None else call.handler, None if run is None else run.id
-        effect = call.effect._value_ if call is not None and kind == "start" else None
-        first = (time_s, kind, handler, *where, number, outcome, speculative, probability)
-        # Half of all events say no more than the first fields, and wrappers keep thousands of events.
-        is_short = error is None and prefetch is None and effect is None and rank is None and claims is None
-        is_free = usage is None or usage is NOTHING or not usage
-        fields: tuple[Any, ...] = first
-        if not (is_short and is_free and query is None and response is None and guess is None):
-            spent = _NOTHING_SPENT if is_free or usage is None else (usage.tokens_in, usage.tokens_out, usage.money)
-            fields = (*first, *spent, error, prefetch, effect, rank, claims, query, response, guess)
-        if self.pending or self.is_told:
-            self._keep(fields)
-        else:
-            self._kept.append(fields)
+            where = _place(node)
+            if node.parent is not None:
+                guess = self._noted(node.response)
+        first = (time_s, "start", call.handler, *where, run.id, None, run.speculative, probability, *_NOTHING_SPENT)
+        effect, query = call.effect._value_, self._noted(call.query)
+        self._keep((*first, None, run.prefetch or None, effect, None, None, query, None, guess))
+
+    def add_end(self, time_s: float, run: Run, error: str | None) -> None:
+        """Add that the call of ``run`` has ended."""
+        where = _place(run.nodes[0]) if run.nodes else _NOWHERE
+        outcome = run.state._value_
+        response = self._noted(run.response) if outcome == "done" else None
+        first = (time_s, "end", run.call.handler, *where, run.id, outcome, None, None, *_spent(run.usage))
+        self._keep((*first, error, None, None, None, None, None, response))
+
+    def add_commit(
+        self, time_s: float, node: Node, outcome: str, rank: int | None, claims: tuple[float, ...] | None
+    ) -> None:
+        """Add that the episode has moved on from ``node``."""
+        first = (time_s, "commit", *_call_at(node), outcome)
+        self._keep((*first, *_UNCLAIMED, rank, claims) if claims is not None else first)
+
+    def add_guess(self, time_s: float, node: Node, outcome: str, error: str | None, usage: Usage) -> None:
+        """Add that the guesser at work on ``node`` has returned."""
+        first = (time_s, "guess", *_call_at(node), outcome)
+        spent = _spent(usage)
+        is_short = error is None and spent is _NOTHING_SPENT
+        self._keep(first if is_short else (*first, None, None, *spent, error))
+
+    def add_of_node(self, time_s: float, kind: str, node: Node) -> None:
+        """Add an event of ``kind`` that concerns ``node``."""
+        self._keep((time_s, kind, *_call_at(node)))
+
+    def add_of_run(self, time_s: float, kind: str, run: Run, outcome: str | None = None) -> None:
+        """Add an event of ``kind`` that concerns ``run``."""
+        where = _place(run.nodes[0]) if run.nodes else _NOWHERE
+        self._keep((time_s, kind, run.call.handler, *where, run.id, outcome))
 
     def add_reset(self, time_s: float) -> None:
         """Add that an episode begins."""
@@ -253,11 +265,11 @@ class Trace:
         self._keep(_as_row(event))
 
     def add_observation(self, time_s: float, observation: Any) -> None:
-        """Add what an episode begins with."""
+        """Add the first observation of an episode."""
         self._keep((time_s, "observe", "", *_FIRST_NONE, self._noted(observation), None, self._view))
 
     def add_played(self, calls: Iterable[Played]) -> list[Sequence[Any]]:
-        """Add calls that were made without the tree, with numbers below 0, and return what ``tell`` takes."""
+        """Add calls that were made without the tree, with numbers below 0. Return the rows for ``tell``."""
         added, noted = list[Sequence[Any]](), self._noted
         for handler, started_at, ended_at, usage, query, response, moves_on in calls:
             if started_at is None:
@@ -273,7 +285,7 @@ class Trace:
     def add_played_in_vain(
         self, handler: str, started_at: float, ended_at: float, usage: Usage, query: Any, error: BaseException | None
     ) -> None:
-        """Add start and end of a call that was made without the tree and has failed, or was given up (``None``)."""
+        """Add start and end of a call that was made without the tree and failed (``error``), or was given up."""
         self._num_played += 1
         number = -self._num_played
         asked = None if query is None else self._text(query)
@@ -300,7 +312,7 @@ class Trace:
             self.tell(fields)
 
     def tell(self, fields: Sequence[Any]) -> None:
-        """Tell the file and the listener, if there are any, of the events that ``fields`` stands for."""
+        """Tell the file and the listener, if there are any, of the events for which ``fields`` stands."""
         for event in self._events_of(fields):
             if self._file is not None:
                 self._file.write(_line(event))
@@ -308,17 +320,17 @@ class Trace:
                 self._listener(event)
 
     def listen(self, listener: Callable[[TraceEvent], None]) -> None:
-        """Tell ``listener`` of every event from now on, and of the ends of episodes, which are not kept."""
+        """Tell ``listener`` of every event from now on. It is also told of the ends of episodes, which are not kept."""
         self.settle()
         self._listener, self.is_told = listener, True
 
     def tell_end(self, time_s: float, kind: str = "over") -> None:
-        """Tell the listener that the episode is over, or that the wrapper is ``closed``; nothing is kept."""
+        """Tell the listener that the episode is over, or that the wrapper is ``closed``. No event is kept."""
         if self._listener is not None:
             self._listener(TraceEvent(time_s, kind, ""))
 
     def stream(self, path: str | Path | None) -> None:
-        """Write every event from now on to ``path`` at once, as ``to_jsonl`` does; ``None`` ends that.
+        """Write every event from now on to ``path`` at once, in the form of ``to_jsonl``. ``None`` ends this.
 
         ``spec-envs trace --follow PATH`` shows the program live.
         """
@@ -346,12 +358,40 @@ class Trace:
         return f'<iframe title="Trace" style="{style}" srcdoc="{html.escape(self._page("Trace"))}"></iframe>'
 
     def to_chrome(self, path: str | Path) -> None:
-        """Write a file for Perfetto or ``chrome://tracing``: a bar a call, a mark a commit or divergence."""
+        """Write a file for Perfetto or ``chrome://tracing``: a bar for each call, a mark for a commit or divergence."""
         Path(path).write_text(json.dumps({"traceEvents": list(_chrome_events(tuple(self)))}), encoding="utf-8")
 
 
 def _nothing_left() -> None:
     return None
+
+
+def _is_small(parts: tuple[Any, ...]) -> bool:
+    """Whether a tuple holds no more than a few numbers and short texts."""
+    if len(parts) > _SMALL_ARRAY or not _SMALL.issuperset(map(type, parts)):
+        return False
+    return all(type(part) is not str or len(part) <= MAX_LENGTH for part in parts)
+
+
+def _place(node: Node) -> tuple[int, int | None, int]:
+    """The fields of an event that say where ``node`` stands."""
+    parent = node.parent
+    return node.id, None if parent is None else parent.id, node.level
+
+
+def _call_at(node: Node) -> tuple[str, int, int | None, int, int | None]:
+    """The fields of an event that say of which call it is: of the one that is made for ``node``, if there is one."""
+    run, call = node.run, node.call
+    if run is not None:
+        return run.call.handler, *_place(node), run.id
+    return "" if call is None else call.handler, *_place(node), None
+
+
+def _spent(usage: Usage) -> tuple[float, float, float]:
+    """The fields of an event that say what was spent."""
+    if usage is NOTHING or not usage:
+        return _NOTHING_SPENT
+    return usage.tokens_in, usage.tokens_out, usage.money
 
 
 def _line(event: TraceEvent) -> str:

@@ -49,7 +49,7 @@ class Transition(NamedTuple):
 
 
 def plain_reward(reward: Any) -> Any:
-    """Return a number as a ``float``, and anything else (Gymnasium asks for a number) as it is."""
+    """Return a number as a ``float``, and any other reward unchanged (though Gymnasium requires a number)."""
     try:
         return float(reward)
     except (TypeError, ValueError):
@@ -76,7 +76,7 @@ def stepping(action: Any) -> Method:
 
     def method(env: AnyEnv) -> Transition:
         result = env.step(own_copy(action))
-        if type(result) is not tuple or len(result) != 5:  # asked here, because it is asked in every step
+        if type(result) is not tuple or len(result) != 5:  # checked here, because a call in every step takes time
             return Transition(*step_parts(env, result))
         return Transition(*result)
 
@@ -96,7 +96,7 @@ def within(context: AbstractContextManager[Any], method: Method) -> Method:
 def run_answered(env: AnyEnv, method: Method, answer: Answer) -> Transition:
     """Run ``method`` on ``env`` and let ``answer`` respond to the calls that the environment asks for.
 
-    An environment that is not a ``CallEnv`` asks for none.
+    An environment that is not a ``CallEnv`` asks for no calls.
     """
     unwrapped = env.unwrapped
     if not isinstance(unwrapped, CallEnv):
@@ -119,17 +119,18 @@ def private_copy(transition: Transition) -> Transition:
     observation, reward, terminated, truncated, info = transition
     if type(reward) is not float:
         reward = own_copy(reward)
-    if not info or (observation is not info and is_flat(info) and _has_no_parts(observation)):  # so they share none
+    # Without parts, observation and info share no object, and may be copied one by one.
+    if not info or (observation is not info and is_flat(info) and _has_no_parts(observation)):
         return Transition(own_copy(observation), reward, terminated, truncated, dict(info or ()))
     try:
         observation, info = own_copy((observation, info))
-    except NotCopyable:  # as in the plain loop, the user gets the very info: no policy and no handler sees it
+    except NotCopyable:  # as in the plain loop, the user gets the info itself: no policy and no handler sees the info
         observation = own_copy(observation)
     return Transition(observation, reward, terminated, truncated, info)
 
 
 def check_copyable(env: AnyEnv, begun: Transition) -> None:
-    """Check that what the reset of ``env`` has returned can be copied.
+    """Check that ``begun``, the transition of a reset of ``env``, can be copied.
 
     Raises:
         NotForkable: The observation can change and cannot be copied.
@@ -141,7 +142,7 @@ def check_copyable(env: AnyEnv, begun: Transition) -> None:
 
 
 def private_copy_or_itself(transition: Transition, told: Callable[[NotCopyable], None]) -> Transition:
-    """``private_copy``; ``transition`` itself where the observation cannot be copied, once that was ``told``."""
+    """``private_copy(transition)``; if the observation cannot be copied, call ``told`` and return ``transition``."""
     try:
         return private_copy(transition)
     except NotCopyable as error:
@@ -157,9 +158,9 @@ def _has_no_parts(observation: Any) -> bool:
 class Agent:
     """How actions are chosen: the policy as a handler, and the policy object itself if the policy has state.
 
-    A policy with ``fork()`` may change when it is called. Each branch then calls a fork of its own. An action that was
-    guessed before the policy has answered leads to an agent whose policy is not known yet; that branch waits for no
-    policy call.
+    A policy with ``fork()`` may change when it is called, so each branch calls a fork of its own. While the policy has
+    not answered, its state after the answer is not known. So an action that is guessed meanwhile leads to an agent with
+    ``is_known`` false, and the branch of this action makes no call of the policy.
     """
 
     handler: Handler | None = None
@@ -168,7 +169,7 @@ class Agent:
     is_known: bool = True
 
     def after(self, response: Any) -> Agent:
-        """Return the agent after it has decided ``response``."""
+        """Return the agent after the decision ``response``."""
         if self.stateful is None:
             return self
         if isinstance(response, Decision):
@@ -177,7 +178,7 @@ class Agent:
 
 
 class EqualToItselfAlone:
-    """Base of responses that are never compared by their content, also not by ``key_of``."""
+    """Base of responses that are never compared by their content, not even by ``key_of``."""
 
     __slots__ = ()
 
@@ -206,12 +207,12 @@ def _(transition: Transition) -> str:
 
 
 def action_of(response: Any) -> Any:
-    """Return the action that a policy's response stands for."""
+    """Return the action in a policy's response."""
     return response.action if isinstance(response, Decision) else response
 
 
 def plain(value: Any) -> Any:
-    """Return a numpy integer as Python's, any other value unchanged: ``predict`` turns one into the other."""
+    """Return a numpy integer as a Python integer, and any other value unchanged: ``predict`` may exchange them."""
     return int(value) if isinstance(value, np.integer) else value
 
 
@@ -219,15 +220,15 @@ _INTEGERS = (int, np.integer)
 
 
 def same_action(one: Any, other: Any) -> bool:
-    """Whether two actions or observations are equal, whether they are numpy's or Python's integers."""
+    """Whether two actions or observations are equal; a numpy integer equals the same Python integer."""
     return same(one, other) or (isinstance(other, _INTEGERS) and same(plain(one), plain(other)))
 
 
 class TimedCount(int):
-    """A count in an info that depends on timing; an ``int`` in all but one respect.
+    """A count in an info that depends on timing: an ``int`` that equals every other ``TimedCount``.
 
-    It equals every other ``TimedCount``, whatever their numbers: infos of equal seeds and actions have to compare equal
-    (Gymnasium's ``check_env``), and timing is the one thing that speculation changes. Compare with a plain ``int``.
+    Infos of equal seeds and actions have to compare equal (Gymnasium's ``check_env``), but speculation changes timing.
+    To compare the number itself, compare with a plain ``int``.
     """
 
     def __eq__(self, other: object) -> bool:

@@ -37,7 +37,7 @@ from spec_envs.usage import NOTHING, Usage
 from spec_envs.values import key_or_itself
 from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.quota import Quota
-from spec_envs.wrappers.speculation.tree.branches import Branches, Canonical, Change
+from spec_envs.wrappers.speculation.tree.branches import NO_CHANGE, Branches, Canonical, Change
 from spec_envs.wrappers.speculation.tree.budget import GreatestUsage
 from spec_envs.wrappers.speculation.tree.claims import Claims
 from spec_envs.wrappers.speculation.tree.commands import Command, Committed, Discarded
@@ -47,8 +47,10 @@ from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import Node, Process, Run, RunState
 from spec_envs.wrappers.speculation.tree.places import Places
 from spec_envs.wrappers.speculation.tree.predicting import Predicting
-from spec_envs.wrappers.speculation.tree.queue import Queue, share_of
+from spec_envs.wrappers.speculation.tree.queue import Queue
 from spec_envs.wrappers.speculation.tree.runs import Runs
+
+_INF = math.inf
 
 
 class SpeculationTree:
@@ -100,7 +102,7 @@ class SpeculationTree:
         self._prefetching = prefetching
         self._external = external
         self._demanded = False
-        self._held_until = math.inf
+        self._held_until = _INF
         estimates = Estimates() if estimates is None else estimates
         inflight = tuple(inflight)
         crowding = Crowding(estimates.crowds) if watches_crowds else None
@@ -138,14 +140,13 @@ class SpeculationTree:
         them.
         """
         self._predicting.check_at_work(node)
-        likely = self._claims.corrected(node, guesses)
-        best = max((guess.probability for guess in likely.values()), default=None)
+        likely = self._claims.corrected(node, guesses) if guesses else {}
+        best = max([guess.probability for guess in likely.values()]) if likely else None
         self._predicting.guessed(node, best, usage, now, early=early)
         self._dial.spent(usage)
-        commands: list[Command] = []
-        if node.alive and not node.answered:
-            commands = self._take(self._branches.add_guesses(node, likely))
-        return commands + self._settle(now)
+        if not likely or not node.alive or node.answered:
+            return self._settle(now)
+        return self._take(self._branches.add_guesses(node, likely)) + self._settle(now)
 
     def began(self, run: Run, now: float) -> list[Command]:
         """The handler gets the call of ``run`` now. Needed only where ``counts_begins``."""
@@ -269,11 +270,11 @@ class SpeculationTree:
         root = self.root
         if root is None or not self._demanded or root.call is None:
             return None
-        if root.run is not None and _is_under_way(root.run):
+        if root.run is not None and root.run.is_under_way:
             wake_at: float | None = self._held_until
         else:
             wake_at = self._places.authoritative_from(root.call.handler, now)
-        return None if wake_at == math.inf else wake_at
+        return None if wake_at == _INF else wake_at
 
     # -- what becomes of nodes -----------------------------------------------------------------------------------
 
@@ -281,13 +282,16 @@ class SpeculationTree:
         """Tell all parts which nodes are new, changed or discarded."""
         commands: list[Command] = []
         self.root = self._branches.root
+        if change is NO_CHANGE:
+            return commands
         for node in change.gone:
             commands += self._leave(node)
             commands.append(Discarded(node))
         for node in change.grown:
-            if node.alive and node.call is not None:
-                self._offer(node, node.call)
-                commands += self._foresee(node)
+            if node.alive and (call := node.call) is not None:
+                is_offered = self._offer(node, call)
+                if not is_offered or node.side_branch is not None:
+                    commands += self._foresee(node)
         for node in change.changed:
             if node.alive and node.call is not None:
                 self._offer(node, node.call)
@@ -296,10 +300,12 @@ class SpeculationTree:
                 commands += self._predicting.stop(node)
         return commands
 
-    def _offer(self, node: Node, call: Call) -> None:
-        """Put ``node`` into the queue, if its call may be made ahead of time."""
-        if node.run is None and node is not self.root and self._is_startable(call):
+    def _offer(self, node: Node, call: Call) -> bool:
+        """Put ``node`` into the queue, if its call may be made ahead of time; return whether it may."""
+        is_offered = node.run is None and node is not self.root and self._is_startable(call)
+        if is_offered:
             self._queue.add(node)
+        return is_offered
 
     def _foresee(self, node: Node) -> list[Command]:
         """Have guessers predict the response to ``node``, if its call is under way or the tree may not make it yet."""
@@ -349,7 +355,9 @@ class SpeculationTree:
         predicting, queue = self._predicting, self._queue
         if predicting.waiting:
             commands += predicting.predict(root, now)
-        self._held_until = math.inf
+        self._held_until = _INF
+        if not queue.waiting:
+            return commands
         has_begun = False
         while queue.waiting and (node := self._next(root, now)) is not None:
             commands += self._begin(node, now, speculative=True)
@@ -361,10 +369,10 @@ class SpeculationTree:
     def _serve(self, root: Node, now: float) -> list[Command]:
         """Make sure that the authoritative call is under way, if it may start now."""
         run = root.run
+        if run is not None and run.is_under_way:
+            return self._runs.promote(root, now) if run.speculative else []
         if root.call is None:
             return []
-        if run is not None and _is_under_way(run):
-            return self._runs.promote(root, now) if run.speculative else []
         if self._places.authoritative_from(root.call.handler, now) is not None:
             return []
         commands = self._runs.invalidate(root.call) if root.call.effect is Effect.WRITE else []
@@ -375,14 +383,14 @@ class SpeculationTree:
     def _next(self, root: Node, now: float) -> Node | None:
         """The best node whose call may start now; ``None`` if there is no such node, or no slot for it."""
         while self._queue.waiting and (free := self._places.num_free) > 0:
-            best = self._queue.best(lambda handler: self._places.has_room(handler, now))
+            best = self._queue.best(self._places.has_room, now)
             if best is None:
                 return None
             node, rank = best
             held, self._held_until = self._predicting.held(rank, now)
             if held >= free:
                 return None
-            self._held_until = math.inf
+            self._held_until = _INF
             if self._may_start(node, root):
                 return node
             self._queue.postpone(node)
@@ -394,7 +402,7 @@ class SpeculationTree:
         return (
             self._limits.reach(node.level - root.level, probability)
             and not _waits_for_write(node)
-            and self._dial.is_worth_calling(node.call.handler, probability, share_of(node), root)
+            and self._dial.is_worth_calling(node, probability, root)
             and self._places.has_budget(node.call)
         )
 
@@ -415,12 +423,6 @@ class SpeculationTree:
         if self.root is None:
             raise ValueError("there is no episode; call rebase first")
         return self.root
-
-
-def _is_under_way(run: Run) -> bool:
-    """Whether ``run`` has, or will have, the outcome of its node's call; if not, the call is still to be made."""
-    # A speculative call that failed is made again once it is authoritative.
-    return run.state in (RunState.RUNNING, RunState.DONE) or (run.state is RunState.FAILED and not run.early)
 
 
 def _waits_for_write(node: Node) -> bool:

@@ -33,7 +33,8 @@ class Change:
     gone: list[Node] = dataclasses.field(default_factory=list)  # nodes that were discarded, parents first
 
 
-_NO_CHANGE = Change()
+#: What most events change.
+NO_CHANGE = Change()
 
 
 class Branches:
@@ -62,7 +63,7 @@ class Branches:
         """What has changed since the last call of this method."""
         change = self._change
         if not (change.gone or change.grown or change.changed):
-            return _NO_CHANGE
+            return NO_CHANGE
         self._change = Change()
         return change
 
@@ -162,8 +163,9 @@ class Branches:
         return node
 
     def _node(self, parent: Node | None, response: Any, probability: float, process: Process | None) -> Node:
-        score = (parent.score if parent else 0.0) + math.log(probability)
-        level = parent.level + 1 if parent else 0
+        score, level = (0.0, 0) if parent is None else (parent.score, parent.level + 1)
+        if probability != 1.0:
+            score += math.log(probability)
         self.num_nodes += 1
         node = Node(next(self._ids), parent, response, probability, process, score, level)
         self._change.grown.append(node)
@@ -205,9 +207,10 @@ class Branches:
         else:
             process = child.process
             node.hit = node.hit or key in (node.guessed or ())
-        for other in tuple(node.children.values()):
-            if other is not child:
-                self._discard(other)
+        if len(node.children) > (child is not None):
+            for other in tuple(node.children.values()):
+                if other is not child:
+                    self._discard(other)
         if node.aside is not None:
             self._drop_aside(node)
         if child is None:
@@ -219,7 +222,7 @@ class Branches:
 
     def _match(self, node: Node, response: Any, process: Process | None) -> Node | None:
         """The child that fits ``response``, which was not guessed: by the same next call, or by a loose match."""
-        if process is None or process.call is None:
+        if process is None or not node.children or process.call is None:
             return None
         for child in node.children.values():
             if child.call is not None and child.call == process.call:

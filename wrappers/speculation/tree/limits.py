@@ -15,36 +15,37 @@ class Limits:
     """Bounds of the speculation of one wrapper.
 
     Args:
-        max_inflight: Speculative calls in flight at once; the authoritative call has a slot of its own beside them.
-            A cancelled call counts until its handler has returned. Guessers get ``max_inflight + 1`` slots; none where
-            ``max_inflight`` is 0.
-        max_nodes: Nodes of the tree alive at once; at least 2: where the episode stands, and where it goes next.
+        max_inflight: The greatest number of speculative calls in flight at once. The authoritative call has a slot of
+            its own beside them. A cancelled call counts until its handler has returned. Guessers get
+            ``max_inflight + 1`` slots, and none if ``max_inflight`` is 0.
+        max_nodes: The greatest number of nodes in the tree at once. At least 2: where the episode stands, and where it
+            goes next.
         max_depth: How many responses ahead of the authoritative call a call may be started; ``None``: any number.
-        min_probability: A call is not started on a branch that is less probable than this.
-        per_handler: Limits of single handlers, by name.
-        max_tokens: Tokens that speculation may waste over the life of the wrapper; what is committed is not charged. A
-            call in flight is charged at what its handler declares that it uses at most (``greatest_usage``; a
-            ``ChatModel`` and what prompts it do, where ``max_tokens`` is set), so that the budget is kept. A handler
-            that declares nothing makes the budget a soft one: its calls are charged at the greatest usage seen, once
-            one has been answered, and the next may use more. ``statistics.over_budget`` says by how much the budget was
-            exceeded.
-        max_money: Money that speculation may waste over the life of the wrapper, as for ``max_tokens``.
-        selectivity: How sure speculation has to be: a call starts only where the odds of its path, P / (1 - P), times
-            the share of the call that fits in before its response is needed, are at least this, for a call that costs
-            as much a second as others do; at twice the cost, twice the odds. 0: start everything. The dials below take
-            its place.
-        money_per_s: What a second of waiting is worth to you: a call starts only where the seconds that it is expected
-            to save are worth the money that it is expected to waste. With 0, only certain calls start.
-        token_ratio: Be as selective as it takes for the episodes to cost this many times the tokens that they cost
-            without speculation, cancelled calls charged in full. ``selectivity`` is where to begin.
-        money_ratio: The same, for money.
-        give_up_below: A branch that was started is discarded, with the calls that are done, when its guesser says
-            something new and its probability falls below this.
+        min_probability: No call is started on a branch that is less probable than this.
+        per_handler: The limits of single handlers, by name.
+        max_tokens: How many tokens speculation may waste over the life of the wrapper. Calls that the episode uses are
+            not charged. A call in flight is charged with the greatest usage that its handler declares
+            (``greatest_usage``), so the budget is not exceeded. A ``ChatModel`` and the policies that prompt it declare
+            this usage if their ``max_tokens`` is set. The calls of a handler that declares nothing are charged with
+            the greatest usage seen, once a call has been answered. A later call may use more, and then
+            ``statistics.over_budget`` says by how much the budget was exceeded.
+        max_money: How much money speculation may waste over the life of the wrapper, as for ``max_tokens``.
+        selectivity: How sure speculation has to be. A call starts only if the odds of its path, P / (1 - P), times the
+            share of the call that fits in before its response is needed, are at least ``selectivity``. This holds for a
+            call that costs as much a second as calls usually cost; at twice the cost, twice the odds are needed. 0:
+            start every call. The dials below take the place of ``selectivity``.
+        money_per_s: What a second of waiting is worth to you. A call starts only if the seconds that it is expected to
+            save are worth the money that it is expected to waste. With 0, only certain calls start.
+        token_ratio: Be as selective as is needed for episodes to cost this many times the tokens that they cost without
+            speculation, with cancelled calls charged in full. ``selectivity`` is the selectivity to begin with.
+        money_ratio: The same as ``token_ratio``, for money.
+        give_up_below: When a guesser makes new guesses and the probability of a started branch falls below this, the
+            branch is discarded, with its finished calls.
         calibrate: Correct the probabilities of guessers by how often they were right before.
         read_ttl_s: For how many seconds the result of a ``READ`` call may be shared with an equal call.
-        max_reads: Results of ``READ`` calls kept for sharing.
-        windows_ahead: Guess the responses of calls that were started ahead too. ``False``, with ``max_depth=1``, gives
-            the rules of Algorithm 1 of "Speculative Actions" (arXiv 2510.04371).
+        max_reads: The number of results of ``READ`` calls that are kept for sharing.
+        windows_ahead: Also guess the responses of calls that were started ahead of time. ``False``, with
+            ``max_depth=1``, gives the rules of Algorithm 1 of "Speculative Actions" (arXiv 2510.04371).
     """
 
     max_inflight: int = 4
@@ -84,7 +85,7 @@ class Limits:
 
     @property
     def paces(self) -> bool:
-        """Whether a handler has a limit by time, for which authoritative calls wait too."""
+        """Whether a handler has a rate limit, for which authoritative calls wait too."""
         return any(limit.max_calls is not None for limit in self.per_handler.values())
 
     def quotas(self) -> dict[str, Quota]:
@@ -92,9 +93,9 @@ class Limits:
         return {handler: Quota(limit) for handler, limit in self.per_handler.items()}
 
     def excess(self, wasted: Usage) -> Usage:
-        """What ``wasted`` holds beyond the budgets; its tokens count as written."""
+        """The part of ``wasted`` beyond the budgets. Its tokens count as written tokens."""
         return beyond(wasted, self.max_tokens, self.max_money)
 
     def reach(self, depth: int, probability: float) -> bool:
-        """Whether a call may be started ``depth`` responses ahead, on a branch of that ``probability``."""
+        """Whether a call may be started ``depth`` responses ahead, on a branch of this ``probability``."""
         return (self.max_depth is None or depth <= self.max_depth) and probability >= self.min_probability

@@ -87,7 +87,16 @@ class Run:
     @property
     def in_flight(self) -> bool:
         """Whether the handler has not returned yet."""
-        return self.state in (RunState.RUNNING, RunState.CANCELLED)
+        return self.state is RunState.RUNNING or self.state is RunState.CANCELLED
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it has, or will have, the outcome of its nodes' call; if not, the call is still to be made."""
+        state = self.state
+        if state is RunState.RUNNING or state is RunState.DONE:
+            return True
+        # A speculative call that failed is made again once it is authoritative.
+        return state is RunState.FAILED and not self.early
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -130,7 +139,8 @@ class Node:
     @property
     def answered(self) -> bool:
         """Whether the response to the node's call is known: the real response, if the episode comes to this node."""
-        return self.run is not None and self.run.state is RunState.DONE
+        run = self.run
+        return run is not None and run.state is RunState.DONE
 
     def probability_from(self, root: Node) -> float:
         """The probability that the episode comes from ``root`` to this node."""

@@ -25,7 +25,7 @@ from spec_envs.wrappers.speculation.tree.commands import Command, Predict, StopP
 from spec_envs.wrappers.speculation.tree.dial import Dial
 from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import Node
-from spec_envs.wrappers.speculation.tree.queue import rank, share_of
+from spec_envs.wrappers.speculation.tree.queue import rank
 
 #: A guesser is used while a guess is expected to come with at least this share of the call's time left.
 _LEAST_TIME_LEFT = 0.1
@@ -118,7 +118,7 @@ class Predicting:
         assert node.call is not None
         handler = node.call.handler
         guesser, probability = self._guessers[handler], node.probability_from(root)
-        worth = self._dial.is_worth_guessing(handler, guesser, probability, share_of(node, behind=1), root)
+        worth = self._dial.is_worth_guessing(node, handler, guesser, probability, root)
         in_time, may_probe = self._is_in_time(node, handler), self._dial.may_probe
         probe, may_spend = not (worth and in_time), True
         if probe:

@@ -22,20 +22,20 @@ class Queue:
     """The nodes whose calls could be started, and the nodes that were put aside for now.
 
     Attributes:
-        waiting: The nodes that wait for a slot, each with its turn.
+        waiting: The nodes that wait for a slot, each with its rank and its turn.
     """
 
     def __init__(self) -> None:
         self._heaps: dict[str, list[_Entry]] = {}  # by handler
-        self.waiting: dict[Node, int] = {}  # the turn of the one entry of each node that counts
+        self._new: list[_Entry] = []  # entries that are in no heap yet
+        self.waiting: dict[Node, _Entry] = {}  # the one entry of each node that counts
         self._postponed: dict[Node, None] = {}
         self._counter = itertools.count()
 
     def add(self, node: Node) -> None:
         """Consider ``node`` for a start, at its present rank."""
-        assert node.call is not None
-        turn = self.waiting[node] = next(self._counter)
-        heapq.heappush(self._heaps.setdefault(node.call.handler, []), (-rank(node), turn, node))
+        entry = self.waiting[node] = (-rank(node), next(self._counter), node)
+        self._new.append(entry)
 
     def forget(self, node: Node) -> None:
         """Remove ``node``: its call has started, it has no call any more, or it was discarded."""
@@ -55,15 +55,28 @@ class Queue:
         for node in postponed:
             self.add(node)
 
-    def best(self, has_room: Callable[[str], bool]) -> tuple[Node, float] | None:
+    def best(self, has_room: Callable[[str, float], bool], now: float) -> tuple[Node, float] | None:
         """The node with the greatest rank of those whose handler ``has_room``, and its rank. It stays in the queue."""
         best: _Entry | None = None
+        if len(self.waiting) == 1:  # most often there is nothing to sort
+            [(node, entry)] = self.waiting.items()
+            self._heaps, self._new = {}, [entry]
+            assert node.call is not None
+            return (node, -entry[0]) if has_room(node.call.handler, now) else None
+        self._sort_in()
         for handler, heap in self._heaps.items():
-            while heap and self.waiting.get(heap[0][2]) != heap[0][1]:
+            while heap and self.waiting.get(heap[0][2]) is not heap[0]:
                 heapq.heappop(heap)
-            if heap and (best is None or heap[0] < best) and has_room(handler):
+            if heap and (best is None or heap[0] < best) and has_room(handler, now):
                 best = heap[0]
         return None if best is None else (best[2], -best[0])
+
+    def _sort_in(self) -> None:
+        for entry in self._new:
+            call = entry[2].call
+            if call is not None:
+                heapq.heappush(self._heaps.setdefault(call.handler, []), entry)
+        self._new.clear()
 
 
 def rank(node: Node, *, probability: float = 1.0, behind: int = 0) -> float:
@@ -77,7 +90,8 @@ def rank(node: Node, *, probability: float = 1.0, behind: int = 0) -> float:
         probability: The probability of the path from ``node`` to the call.
         behind: How many calls come before the call, from ``node`` on.
     """
-    return node.score + math.log(probability) + math.log(share_of(node, behind))
+    score = node.score if probability == 1.0 else node.score + math.log(probability)
+    return score + math.log(share_of(node, behind))
 
 
 def share_of(node: Node, behind: int = 0) -> float:
