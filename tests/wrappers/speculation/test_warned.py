@@ -26,7 +26,7 @@ def wrapped(env: gym.Env[Any, Any]) -> SpeculativeWrapper[Any, Any]:
 def test_the_line_is_that_of_the_user(around: Callable[..., gym.Env[Any, Any]]) -> None:
     env = around(wrapped(FakeEnv({"world": pure_response}, length=4)))
     env.reset(seed=0)
-    with pytest.warns(RuntimeWarning, match="the guesser for 'world' failed: ValueError: no idea") as told:
+    with pytest.warns(RuntimeWarning, match="the guesser for 'world' failed: ValueError") as told:
         for _ in range(3):
             env.step(0)
     env.close()
