@@ -1,4 +1,4 @@
-"""The steps and resets that an environment makes which asks for its calls: compared with what its branch predicted."""
+"""The steps and resets of an environment that asks for its calls: compared with what its branch predicted."""
 
 from spec_envs.calls import Call
 from spec_envs.errors import NotForkable
@@ -11,7 +11,7 @@ from spec_envs.wrappers.speculation.trust.replays import Replay
 def expect_call(session: Session, call: Call, replay: Replay) -> None:
     """The real environment asks for ``call`` in the step ``replay``: have the root wait for this call.
 
-    If the tree expected something else, the fork has diverged, and the tree is built anew from here.
+    If the root waits for something else, the fork has diverged, and the tree is built anew from this call.
     """
     root = session.driver.root
     if not isinstance(root, Acting) or root.call != call:
@@ -20,10 +20,10 @@ def expect_call(session: Session, call: Call, replay: Replay) -> None:
 
 
 def finish(session: Session, transition: Transition, replay: Replay) -> Transition:
-    """Compare what the real environment returned with what the branch predicted; go on from the real one.
+    """Compare the real ``transition`` with the transition that the branch predicted; go on from the real transition.
 
     Raises:
-        NotForkable: Of a reset: see ``Trust.begin``.
+        NotForkable: After a reset: see ``Trust.begin``.
     """
     expected = session.driver.root
     if isinstance(expected, Deciding) and expected.transition.agrees_with(transition):
@@ -42,7 +42,7 @@ def finish(session: Session, transition: Transition, replay: Replay) -> Transiti
 
 
 def _looked_into(session: Session, transition: Transition, replay: Replay) -> str | None:
-    """The reason why speculation has to end after this step, if there is one; in a reset ``NotForkable`` is raised."""
+    """The reason why speculation has to end after this step, if there is one; after a reset, ``NotForkable``."""
     verifying = session.verifying
     with session.driver.still:
         reason = verifying.reason(replay, session.env)
@@ -55,7 +55,7 @@ def _looked_into(session: Session, transition: Transition, replay: Replay) -> st
 
 def recover(session: Session, error: BaseException, replay: Replay) -> None:
     """Go on after a step that failed with ``error``; the environment stays as the failed step has left it."""
-    if session.closed or session.driver.interrupted:  # which is why the step failed
+    if session.closed or session.driver.interrupted:  # this is why the step failed
         return
     if session.driver.root is not None and not session.driver.has_failed and isinstance(error, Exception):
         session.verifying.diverged(error)

@@ -1,11 +1,13 @@
-"""How an environment's straight-line code runs on an event loop, where it cannot wait.
+"""Runs an environment's straight-line code on an event loop, where the code cannot wait.
 
-The environment's calls are awaited outside of the environment. Where the code comes to a call without a response yet,
-the code is left, as on a fork, and is run again from its beginning with one more response. The three rules of
-``CallEnv`` make that safe: a step is deterministic, draws from the environment's own generator, whose state is put
-back, and changes nothing before its last call is answered. What environments change all the same, and wrappers around
-them (a counter, a list), is put back too: where attributes can only be set, they are set again; where one may change in
-place, forks try the step until all of its calls have answers.
+The environment's calls are awaited outside of the environment. Where the code comes to a call that has no response yet,
+the code is left, as on a fork. It is run again from its beginning with one more response. The three rules of
+``CallEnv`` make this safe: a step is deterministic; it draws only from the environment's own generator, whose state is
+put back; and it changes nothing before its last call is answered.
+
+Environments and the wrappers around them may change something earlier all the same (a counter, a list). Such changes
+are undone. If attributes are only set, they are set back. If an attribute may change in place, forks try the step until
+all of its calls have answers.
 """
 
 import dataclasses
@@ -49,7 +51,7 @@ async def run_awaited(
         answers: The expected calls with their answers, in order; changed in place to the calls that were really made.
 
     Raises:
-        NotForkable: The same step asked for another call when it was run again: it breaks the rules of ``CallEnv``.
+        NotForkable: When the step was run again, it asked for another call: it breaks the rules of ``CallEnv``.
         Exception: Whatever ``method`` or a handler raises.
     """
     unwrapped = env.unwrapped
@@ -66,7 +68,7 @@ async def run_awaited(
         except Exception:
             if on is env:
                 raise
-            trying = False  # the environment itself meets the error, or goes without it
+            trying = False  # from here on the environment itself makes the step, and may raise the error
             continue
         if known.pending is None:
             if transition is not None and on is env:
@@ -92,20 +94,20 @@ def _run(env: AnyEnv, method: Method, known: "_KnownAnswers") -> Transition | No
     except Exception:
         if known.pending is None:
             raise
-        return None  # it comes from going on without an answer
+        return None  # the code has raised because it went on without an answer
     finally:
         unwrapped.answer_with(None)
 
 
 def _fork_of(env: AnyEnv) -> AnyEnv:
-    """A fork of ``env``; ``env`` itself where it cannot be forked."""
+    """A fork of ``env``; ``env`` itself if it cannot be forked."""
     try:
         return fork(env)
     except NotForkable:
         return env
 
 
-#: The attributes of environments that nothing changes in place.
+#: The attributes of environments whose values are not changed in place.
 _KEPT = frozenset({"env", "handlers", "action_space", "observation_space", "metadata", "spec", "_np_random", "_shared"})
 
 
@@ -115,7 +117,7 @@ def _changes_in_place(env: AnyEnv) -> bool:
         if isinstance(layer, CallEnv) and draws_from_spaces(type(layer)):  # type: ignore[arg-type]  # not hashable?
             return True
         kept = _KEPT | layer.shared_on_fork if isinstance(layer, CallEnv) else shared_by_wrappers(type(layer)) | {"env"}
-        for name, value in vars(layer).items():  # each step asks this, so not by a generator
+        for name, value in vars(layer).items():  # not a generator, which would take longer, in every step
             if type(value) not in ATOMS and name not in kept and _may_change(value):
                 return True
     return False
@@ -129,7 +131,7 @@ def _may_change(value: Any) -> bool:
 
 
 def _snapshot(env: AnyEnv, unwrapped: CallEnv[Any, Any]) -> Callable[[], None]:
-    """Return a function that puts back the present attributes of every layer and the state of the random generator."""
+    """Return a function that puts back the present attributes of each layer and the state of the random generator."""
     layers = [unwrapped, *_wrappers(env)]
     attributes, rng_state = [dict(vars(layer)) for layer in layers], unwrapped.rng_state()
 
@@ -162,8 +164,8 @@ class _KnownAnswers:
     """Gives the known answers in order and counts them; raises ``CallPending`` at the first call without an answer.
 
     Attributes:
-        count: How many answers were given.
-        pending: That call, also where the environment has caught the exception and gone on (``except:``).
+        count: The number of answers that were given.
+        pending: The call without an answer, even if the environment has caught the exception and gone on (``except:``).
     """
 
     def __init__(self, answers: list[Answered]) -> None:
@@ -185,7 +187,7 @@ class _KnownAnswers:
         """Check that the call without an answer is the same as in the run before, if there was a run before.
 
         Raises:
-            NotForkable: It is another one.
+            NotForkable: It is another call.
         """
         if self.count < len(self._answers) and not self._answers[self.count].foreseen:
             raise NotForkable(

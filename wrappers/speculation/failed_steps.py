@@ -1,8 +1,8 @@
-"""What becomes of an episode when a step on a fork has raised an error; of environments that do not ask for calls.
+"""Goes on with an episode after a step on a fork has raised an error, if the environment does not ask for calls.
 
-The error may be the environment's own, as for an action that is not allowed: then the episode goes on from what the
-step has left, as it would in the plain loop. Or the fork was no faithful copy, which shows when the environment itself,
-stepped in the same way, raises no error.
+The error may be the environment's own, for example because an action is not allowed. Then the episode goes on from the
+state in which the step has left the environment, as in the plain loop. Or the fork was not a faithful copy. Then the
+environment itself makes the same step without an error.
 """
 
 import dataclasses
@@ -17,14 +17,14 @@ def after_failed_step(session: Session, root: Deciding, action: Any, error: Exce
     """Go on after the step with ``action`` at ``root`` has raised ``error`` on a fork.
 
     Returns:
-        What the environment itself has returned, where it can make this step; speculation on it has ended then.
+        The transition of the environment itself, if it can make this step. Then speculation on it has ended.
 
     Raises:
-        Exception: What the environment itself has raised, or ``error`` where a fork has taken its place before.
+        Exception: The error of the environment itself, or ``error`` if a fork has taken its place before.
     """
     if session.closed or session.driver.interrupted:
         raise error
-    if session.env is not root.env:  # it has not made this step, and no fork has taken its place
+    if session.env is not root.env:  # the environment has not made this step, and no fork has taken its place
         return _made_by_itself(session, root, action, error)
     left = None if session.trust.steps is None else session.trust.steps.left_by(error)
     if left is not None:

@@ -1,6 +1,6 @@
-"""Guessers at work: carries out what the tree says about predicting, and lets guessers learn.
+"""Guessers at work: carries out the tree's commands about guessers, and lets guessers learn.
 
-Whom to predict, and when, is decided by the tree; calls of handlers are carried out by ``driver``.
+The tree decides which responses are predicted, and when. ``driver`` carries out the calls of handlers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from spec_envs.wrappers.speculation.tree import SpeculationTree
 from spec_envs.wrappers.speculation.tree.commands import Command
 from spec_envs.wrappers.speculation.tree.nodes import Node
 
-#: The number of responses that are kept for guessers to learn, while nothing is predicted.
+#: The number of responses that are kept for guessers to learn later, while no guesser is at work.
 _LESSONS = 200
 #: Tells the tree of an event that happens at the given time, and carries out the commands that it returns.
 Deliver = Callable[[Callable[[float], "list[Command]"]], None]
@@ -32,7 +32,7 @@ Deliver = Callable[[Callable[[float], "list[Command]"]], None]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Called:
-    """A guesser, and how it wants to be called."""
+    """A guesser, and how it is called."""
 
     guesser: Any
     guess: Callable[..., Any]
@@ -51,7 +51,7 @@ class _AtWork:
     guessing: Guessing
     called: _Called
     node: Node
-    call: Call  # of the node
+    call: Call  # the call of the node
     tree: SpeculationTree
     token: CancelToken
 
@@ -80,7 +80,7 @@ class Guessing:
         k: The greatest number of guesses that a guesser may return.
         runtime: Where guessers run.
         ledger: Trace and statistics.
-        deliver: How the tree is told of what guessers return.
+        deliver: Tells the tree what guessers return.
 
     Attributes:
         k: The greatest number of guesses that a guesser may return.
@@ -104,7 +104,7 @@ class Guessing:
         self._num_warming = 0
 
     def predict(self, node: Node, tree: SpeculationTree, may_spend: bool) -> None:
-        """Have the guesser of the node's handler predict the response to its call, and tell ``tree``."""
+        """Have the guesser of the node's handler predict the response to the node's call, and tell ``tree``."""
         assert node.call is not None
         called, token = self._guessers[node.call.handler], self._runtime.token()
         token.may_spend = may_spend
@@ -145,7 +145,7 @@ class Guessing:
         return at_work.tree.guessed(node, usable, now, usage=full)
 
     def token_of(self, node: Node) -> CancelToken:
-        """The token by which the guesser at work on ``node`` is told to stop."""
+        """The token of the guesser at work on ``node``; cancelling it tells the guesser to stop."""
         return self._tokens[node]
 
     def give_up(self) -> list[CancelToken]:
@@ -157,15 +157,18 @@ class Guessing:
     # -- getting ready -------------------------------------------------------------------------------------------
 
     def keep(self, handler: str, asked: Call | Deciding, response: Any) -> None:
-        """The episode has ``response`` to ``asked``, a call of ``handler`` or the place of one; nothing is predicted.
+        """Keep a response that no guesser was to predict, as a lesson for guessers before they predict again.
 
-        That is a lesson for when predicting begins again. Nobody changes ``response`` any more.
+        Args:
+            handler: The handler that was called.
+            asked: The call, or the place of the episode from which the call follows.
+            response: The response; it is not changed any more.
         """
         if handler in self._guessers:
             self._lessons.append((asked, response))
 
     def learn_kept(self) -> dict[str, Call]:
-        """Have guessers learn what was kept, beside the episode, and return the last call of each handler."""
+        """Have guessers learn the kept responses, beside the episode; return the last call of each handler."""
         lessons, learned = [*self._lessons], dict[str, Call]()
         self._lessons.clear()
         for asked, response in lessons:
@@ -176,9 +179,9 @@ class Guessing:
         return learned
 
     def warm(self) -> None:
-        """Have guessers learn what was kept, and have each predict a call that is over, beside the episode.
+        """Have guessers learn the kept responses, and have each guesser predict a past call, beside the episode.
 
-        So the first real prediction finds engines started, models loaded and threads made.
+        So engines are started, models are loaded and threads are made before the first real prediction.
         """
         for name, call in self.learn_kept().items():
             called = self._guessers[name]
@@ -222,7 +225,7 @@ class Guessing:
         observe = attribute_of(called.guesser, "observe")
         if observe is None:
             return
-        if called.is_async:  # a guesser that lives on the event loop is used by that thread only
+        if called.is_async:  # a guesser that lives on the event loop is used only by the thread of the loop
             self._teach(observe, call, action_of(response))
         else:
             self._runtime.learn(lambda: self._teach(observe, call, action_of(response)))
@@ -238,7 +241,7 @@ class Guessing:
 
 
 class AsGuesser:
-    """A prefetcher as the guesser of the action that a side branch waits for."""
+    """A prefetcher as a guesser: it guesses the action for which a side branch waits."""
 
     def __init__(self, prefetcher: Prefetcher) -> None:
         self._prefetch = as_guess(prefetcher.prefetch)

@@ -1,7 +1,7 @@
 """``Session``: an environment, its agent and its speculation tree, as both wrappers hold them.
 
-``SpeculativeWrapper`` blocks where it waits for a response, and ``AsyncSpeculativeWrapper`` awaits the response. All
-that happens between two waits is here.
+``SpeculativeWrapper`` blocks where it waits for a response, and ``AsyncSpeculativeWrapper`` awaits the response. The
+work between two waits is the same, and is here.
 """
 
 import dataclasses
@@ -48,7 +48,7 @@ from spec_envs.wrappers.speculation.verifying import Verifying
 from spec_envs.wrappers.speculation.warned import warn_user
 
 _NOTHING = object()
-#: Steps are made on the event loop once one has taken less than this, until one takes longer than that.
+#: Steps are made on the event loop once a step has taken less than the first time, until one takes the second time.
 _QUICK_S, _SLOW_S = 2e-3, 10e-3
 
 
@@ -56,22 +56,22 @@ class Session(Lifetime):
     """One environment with its tree.
 
     Args:
-        env: The real environment. ``Session.env`` is another one after ``adopt``.
+        env: The real environment. ``adopt`` puts another environment in the place of ``Session.env``.
         options: The user's options.
         owner: The name of the wrapper, for error messages.
         on_forks: See ``Trust``.
 
     Attributes:
         asks: Whether the environment asks for its calls (``CallEnv``).
-        trust: Says whether forks of an environment that does not ask for calls are relied on.
-        driver: Runs the tree; gives the responses.
-        plain: Plays where there is no tree.
-        is_plain: Whether the episode is played without forks and without the tree now; on an event loop, steps that ask
-            for no calls have to be quick for it.
+        trust: Says whether forks of the environment can be relied on.
+        driver: Runs the tree, and gives the responses.
+        plain: Plays without the tree.
+        is_plain: Whether the episode is now played without forks and without the tree. (On an event loop, an
+            environment that does not ask for calls is played so only if its steps are quick.)
         base: The snapshot in which the step or reset under way began.
-        agent: How actions are chosen, as the policy's last decision has left it.
-        last: What the last step or reset has returned; ``None`` if the reset has failed.
-        verifying: What is known of the step or reset under way, where the environment asks for its calls.
+        agent: How actions are chosen, in the state in which the policy's last decision has left it.
+        last: The transition of the last step or reset; ``None`` if the reset has failed.
+        verifying: Compares the step or reset under way with its prediction, if the environment asks for its calls.
     """
 
     def __init__(self, env: AnyEnv, options: SessionOptions, owner: str, *, on_forks: bool = False) -> None:
@@ -95,17 +95,17 @@ class Session(Lifetime):
 
         runtime = make_runtime(options.runtime)
         self._awaited = on_forks
-        # On an event loop, only the tree keeps to what handlers can take.
+        # On an event loop, only the tree keeps the limits of handlers.
         self._can_turn_plain = not on_forks or quotas.keys().isdisjoint((POLICY, STEP, *handlers))
         self._ahead = limits.max_inflight > 0 or limits.paces
-        is_shared = self._ahead and self.agent.stateful is None  # the policy, by calls ahead of time
+        is_shared = self._ahead and self.agent.stateful is None  # whether calls ahead of time share the policy
         self._policy_state, self._num_decisions = PolicyState(options.policy if is_shared else None), 0
         self.pacing = Pacing(runtime, self._ledger, guard)
         self.driver = Driver(make_tree, runtime, self.handler, options.all_guessers(), options.k, self._ledger)
         keep = None if guard is None else self.driver.guessing.keep
         self.plain = PlainSteps(runtime, self.handler, self._ledger, keep, quotas)
         self.answer_plainly = self.pacing.asking(self.plain.answer)
-        self._are_steps_quick, self._stepped_s = False, math.inf  # whether they may be made on the event loop
+        self._are_steps_quick, self._stepped_s = False, math.inf  # whether steps may be made on the event loop
         self._turn(self._ahead if guard is None else guard.mode is Mode.AHEAD)
         if limits.max_inflight and not self.trust.is_plain:
             called = [(name, each) for name, each in ((POLICY, options.policy), *handlers.items()) if each is not None]
@@ -115,7 +115,7 @@ class Session(Lifetime):
         self.verifying = Verifying(self.driver)
         self.last: Transition | None = None
         self._acted: Any = None
-        self._given: Any = _NOTHING  # the observation that the policy sees next, where the user has the very object
+        self._given: Any = _NOTHING  # the next observation of the policy, if the user was given this object itself
 
     @property
     def trace(self) -> Trace:
@@ -145,14 +145,14 @@ class Session(Lifetime):
         self.is_plain = (self.trust.is_plain or not ahead) and self._can_turn_plain and is_quick
 
     def keep(self) -> None:
-        """Keep what is known of handlers for later wrappers."""
+        """Keep the estimates of handlers for later wrappers."""
         guard = self.pacing.guard
         if guard is not None:
             self._estimates.guard = guard.record()
         self._options.keep(self.env, self._estimates, guarded=guard is not None)
 
     def check_ready(self) -> None:
-        """Like ``check_open``; raises ``ResetNeeded``, too, if the episode was interrupted."""
+        """Like ``check_open``; also raises ``ResetNeeded`` if the episode was interrupted."""
         self.check_open()
         if self.driver.interrupted:
             raise ResetNeeded("Ctrl-C has interrupted the episode in the middle of an event; call reset() first")
@@ -160,7 +160,7 @@ class Session(Lifetime):
             self._go_on_from(dataclasses.replace(root, env=self.snapshot(may_refuse=False) if self.asks else self.env))
 
     def lend(self) -> AnyEnv:
-        """The environment for the user, who may change it; one that asks for its calls may stay with the user."""
+        """Give the user the environment. If the user may change it unseen, remember its state to compare with later."""
         is_compared = self.verifying.is_wary or not self.asks
         if is_compared and not self.is_plain and not self.closed and self.root is not None:
             self._lending.lend(self.env)
@@ -180,9 +180,9 @@ class Session(Lifetime):
         return self.pacing.run(self.env, self.apart(method), answer)
 
     def apart(self, method: Method) -> Method:
-        """``method``, as it runs while no fork makes a step: both may draw from the same generator."""
+        """``method``, run while no fork makes a step, because both may draw from the same generator."""
         steps = self.trust.steps
-        if steps is None or (self.is_plain and not self.driver.is_calling):  # so no fork can begin a step meanwhile
+        if steps is None or (self.is_plain and not self.driver.is_calling):  # then no fork can begin a step meanwhile
             return method
         return within(steps, method)
 
@@ -192,11 +192,11 @@ class Session(Lifetime):
         return self.restart(transition, may_refuse=True)
 
     def begin_reset(self, method: Method) -> None:
-        """Put the root where the reset ``method`` of a ``CallEnv`` waits first, before the real reset gets there.
+        """Put the root at the first call of the reset ``method`` of a ``CallEnv``, before the real reset comes there.
 
-        Where the reset fails on the fork there is no root; the real reset then says why.
+        If the reset fails on the fork, there is no root; the real reset then raises the error.
         """
-        _ = self.env.unwrapped.np_random  # drawn from entropy now, so that a fork without a seed resets alike
+        _ = self.env.unwrapped.np_random  # seeded from entropy now, so that a fork without a seed resets alike
         self.base, self.last = fork(self.env), None
         self.verifying.begin()
         try:
@@ -235,7 +235,7 @@ class Session(Lifetime):
             ResetNeeded: There is no episode, or it has ended.
         """
         if observation is self._given and self.is_plain:
-            return  # the policy sees it as it is now, whatever the user has done to it
+            return  # the policy sees the object as it is now, even if the user has changed it
         if self.agent.handler is None:
             raise InvalidConfiguration(f"act() needs a policy, and <{self._owner}> has none: make it with policy=...")
         root = self.root
@@ -273,7 +273,7 @@ class Session(Lifetime):
             answer = acted
         elif root.agent.stateful is None:
             answer = action
-        else:  # a policy with state is as its last decision left it, whether that was followed or not
+        else:  # a policy with state stays as its last decision left it, whether the user followed the decision or not
             answer = Decision(action, root.agent.stateful if acted is None else acted.policy)
         self.agent = root.agent.after(answer)
         if self.is_plain:
@@ -301,7 +301,7 @@ class Session(Lifetime):
         return private_copy_or_itself(stepped.transition, self._stop_for)
 
     def restart(self, transition: Transition, *, own: Transition | None = None, may_refuse: bool = False) -> Transition:
-        """Go on from a fork of the real environment, which has returned ``transition``; ``own`` is a copy of it."""
+        """Go on from a fork of the real environment after ``transition``; ``own``: its copy, if there is one yet."""
         self.last = own = own or private_copy_or_itself(transition, self._stop_for)
         env = self.env if self.is_plain else self.snapshot(may_refuse)
         self._go_on_from(Deciding(env, self.agent, own, self.trust.steps))
@@ -310,7 +310,7 @@ class Session(Lifetime):
         return transition
 
     def snapshot(self, may_refuse: bool) -> AnyEnv:
-        """A fork of the real environment; the environment itself if it is played plainly."""
+        """A fork of the real environment; the environment itself if forks are not used, or if it cannot be forked."""
         if self.trust.is_plain:
             return self.env
         try:
@@ -336,7 +336,7 @@ class Session(Lifetime):
             self._put(place, not self.is_plain)
 
     def _choose_loop(self) -> None:
-        """Make plain steps on the event loop itself where they are quick, and beside it where they are not."""
+        """Make plain steps on the event loop itself if they are quick, and otherwise beside the loop."""
         was_plain, place = self.is_plain, self._place
         self._are_steps_quick = self.plain.step_s < _SLOW_S if was_plain else self._stepped_s < _QUICK_S
         self._turn(self._ahead)
@@ -347,7 +347,7 @@ class Session(Lifetime):
     def _put(self, place: Deciding, in_tree: bool) -> None:
         """Go on from ``place`` in the tree, or plainly."""
         try:
-            # Calls that were given up may still look at a snapshot, so no snapshot is ever stepped.
+            # Calls that were given up may still use a snapshot, so no snapshot is ever stepped.
             env = fork(self.env) if in_tree or not self.asks else self.env
         except NotForkable as error:
             self.plain.place = dataclasses.replace(place, env=self.env)
@@ -376,7 +376,7 @@ class Session(Lifetime):
             self._run_ahead(guard.mode is Mode.AHEAD)
 
     def stop_speculating(self, reason: str, *, failed: bool) -> None:
-        """Have the environment make its steps itself from now on, and warn of it; see ``Trust.withdraw``."""
+        """Have the environment make its steps itself from now on, and warn of this; see ``Trust.withdraw``."""
         place = self._place
         self.driver.pause(True)
         told = self.trust.withdraw(reason, failed=failed)
@@ -384,7 +384,7 @@ class Session(Lifetime):
         if self.is_plain:
             self.driver.rebase(None)
             self.plain.place = None if place is None else dataclasses.replace(place, env=self.env)
-        if told is not None:  # last, since a warning may be made an error
+        if told is not None:  # last, since a warning may be turned into an error
             warn_user(told)
 
     def _stop_for(self, error: Exception) -> None:
@@ -406,7 +406,7 @@ class Session(Lifetime):
             raise
 
     def step_again_from(self, root: Deciding) -> None:
-        """Go back to before a step that a fork could not make; of environments that do not ask for calls."""
+        """Go back to ``root``, before a step that failed; for environments that do not ask for calls."""
         if not self.closed and not self.driver.interrupted:
             self._go_on_from(dataclasses.replace(root, agent=self.agent))
 
@@ -446,5 +446,5 @@ class Session(Lifetime):
         return transition.observation, self.info_of(transition.info)
 
     def info_of(self, info: dict[str, Any] | None) -> dict[str, Any]:
-        """Return the environment's ``info``, and beside it what speculation did since the last step."""
+        """Return the environment's ``info`` with ``"speculation"``: the counts since the last step."""
         return {**(info or {}), "speculation": self._ledger.counts_since()}

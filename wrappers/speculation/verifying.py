@@ -1,8 +1,8 @@
-"""Verifying: what an environment that asks for its calls has done, compared with what its branch predicted.
+"""Verifying: compares what an environment that asks for its calls has done with what its branch predicted.
 
-The environment makes each step itself, with the real responses, so a wrong prediction alone changes nothing. But it
-shows that the steps of forks are not what they should be: they may change something that the episode uses, too. So the
-reason is looked for on forks that make the same step again, and speculation ends.
+The environment makes each step itself, with the real responses, so a wrong prediction alone changes no result. But a
+wrong prediction shows that the steps of forks are not faithful, and such steps may change something that the episode
+uses. So speculation ends, and forks make the same step again to find the reason.
 """
 
 from spec_envs.calls import Call
@@ -19,11 +19,11 @@ class Verifying:
     """Compares the step or reset under way with what its branch predicted.
 
     Args:
-        driver: Has the branch; counts the wrong predictions.
+        driver: Has the branch, and counts wrong predictions.
 
     Attributes:
-        is_wary: Whether a prediction was wrong for no reason that was found: the user may have changed the environment
-            between two steps. From then on that has to be looked for before each step.
+        is_wary: Whether a prediction was wrong and no reason was found. Then the user may have changed the environment
+            between two steps, and from now on each step begins with a look for such a change.
     """
 
     def __init__(self, driver: Driver) -> None:
@@ -38,13 +38,13 @@ class Verifying:
 
     @property
     def is_plausible(self) -> bool:
-        """Whether everything so far was as predicted, so that the same responses lead to the same end."""
+        """Whether the step has gone as predicted so far."""
         return self._wrong is None and not self._is_excused
 
     def diverged(self, did: Transition | Call | Exception) -> None:
-        """Record that the environment did not do what its branch predicted; the first difference of a step counts.
+        """Record that the environment did not do what its branch predicted. The first difference of a step counts.
 
-        Where a call has failed, and the environment goes on without its response, no branch could know of that.
+        If a call has failed and the environment goes on without a response, no branch could predict this.
         """
         root = self._driver.root
         self._driver.diverged()
@@ -59,7 +59,7 @@ class Verifying:
             return None
         try:
             return self._reason(replay, env, *self._wrong)
-        except NotForkable:  # the next fork says so
+        except NotForkable:  # the next fork raises this error, too
             return None
 
     def _reason(self, replay: Replay, env: AnyEnv, predicted: Outcome, did: Outcome) -> str | None:
@@ -69,7 +69,7 @@ class Verifying:
         method = "reset" if replay.is_reset else "step"
         one, other = replay.make(), replay.make()
         if one.key != other.key:
-            # A reset without a seed may draw from entropy: that is no fault.
+            # A reset without a seed may draw from entropy, and then differs without any fault.
             first, then = one.beside(other)
             text = f"made twice in one state and with the same responses, a {method} {first}, and then {then}"
             return None if replay.is_reset else f"{text}; a {method} has to be a function of these"

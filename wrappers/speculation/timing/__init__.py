@@ -1,5 +1,6 @@
 """Where the time goes, what running ahead has saved, and whether to run ahead.
 
-``pacing`` measures ``cycles``; ``guard`` decides by them, ``control`` estimates the time saved, and ``figure`` says it
-in a sentence. ``plain_clock`` says how long the plain loop would take under limits of the rate.
+``pacing`` measures ``cycles``. From these, ``guard`` decides whether to run ahead, and ``control`` estimates the time
+saved; ``figure`` puts the estimate into a sentence. ``plain_clock`` says how long the plain loop would take under rate
+limits.
 """

@@ -1,8 +1,8 @@
 """The time that running ahead has saved, measured against cycles that were run plainly.
 
 A call's own duration is no measure of the plain loop, since speculation may make calls slower: they share the
-interpreter's lock, the CPU and the server with the calls that are made ahead. So some cycles are run plainly, at places
-that ``guard`` draws beforehand, and all cycles are compared with the mean of these.
+interpreter's lock, the CPU and the server with the calls that are made ahead. So ``guard`` has some cycles run plainly,
+at places drawn beforehand, and all cycles are compared with the mean of these control cycles.
 
 Pure: cycles are given as data.
 """
@@ -12,30 +12,30 @@ import math
 
 from spec_envs.wrappers.speculation.timing.cycles import IDLE_CPU, LONG_CALL_S, Cycle, Mean
 
-#: If the interval of a saving reaches further than this to each side, and the calls are long and the CPU idles, then
-#: the calls' own durations are a better measure than the control cycles.
+#: If the interval of ``saved`` reaches further than this to each side, the calls are long, and the CPU idles, then the
+#: calls' own durations are a better measure than the control cycles.
 NOISY = 0.1
-#: Fewer cycles say nothing of how much such cycles differ. Those ahead are hits and misses, whose times are far apart:
-#: four of them may well all be hits.
+#: Fewer cycles do not show how much cycles differ. The times of hits and misses are far apart, and four cycles ahead
+#: may well all be hits.
 _LEAST_PLAIN, _LEAST_OTHERS = 4, 6
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Control:
-    """The saving by the control cycles."""
+    """The time saved, by comparison with the control cycles."""
 
-    saved: float  # time saved, as a share of what the same number of plain cycles takes; negative where it got slower
-    low: float  # lower end of a 95 % interval of ``saved``, for what cycles of both kinds take in the mean
-    high: float  # its upper end
-    cycles: int  # all steps
-    ahead_cycles: int  # those in which calls were made ahead
-    control_cycles: int  # the plain cycles that were compared with: a step each, or some that were short
-    plain_s: float  # mean time of a plain cycle
-    waits: bool  # whether the calls are long and the CPU idles meanwhile, so that a call's own duration means something
+    saved: float  # the time saved, as a share of the time of as many plain cycles; negative if it became slower
+    low: float  # the lower end of a 95 % interval of ``saved``, from the spread of cycles of both kinds
+    high: float  # the upper end of the interval
+    cycles: int  # the number of all steps
+    ahead_cycles: int  # the number of steps in which calls were made ahead
+    control_cycles: int  # the number of plain cycles to compare with; each is a step, or several short steps
+    plain_s: float  # the mean time of a plain step
+    waits: bool  # whether calls are long and the CPU idles, so that the calls' own durations are a measure
 
     @property
     def is_noisy(self) -> bool:
-        """Whether the calls' own durations say more than the control cycles do."""
+        """Whether the calls' own durations are a better measure than the control cycles."""
         return self.waits and self.high - self.low > 2 * NOISY
 
 
@@ -48,7 +48,7 @@ class Controls:
 
     def __init__(self, idle_cpu: float = IDLE_CPU) -> None:
         self._idle_cpu = idle_cpu
-        self._plain, self._others = Mean(), Mean()  # plain cycles to compare with, and all other ones
+        self._plain, self._others = Mean(), Mean()  # the plain cycles to compare with, and all other cycles
         self._calls_s = self._num_calls = self._cpu = 0.0  # of the plain cycles
         self._num_ahead = 0
 
@@ -64,7 +64,7 @@ class Controls:
         self._num_calls += cycle.num_calls * cycle.steps
 
     def figure(self) -> Control | None:
-        """The figure so far; ``None`` with too few plain cycles, or too few others."""
+        """The comparison so far; ``None`` with too few plain cycles, or too few other cycles."""
         plain, others = self._plain, self._others
         if plain.count < _LEAST_PLAIN or plain.mean <= 0 or (self._num_ahead and others.count < _LEAST_OTHERS):
             return None
@@ -74,7 +74,7 @@ class Controls:
             share = others.steps * others.mean / (count * plain.mean)
             saved = others.steps / count - share
             half = _relative_half(plain, others)
-            # On a scale of logarithms: times are skewed, so that a mean of few is more often too small than too great.
+            # On a logarithmic scale: times are skewed, so the mean of a few is more often too small than too great.
             low, high = saved - share * math.expm1(half), saved - share * math.expm1(-half)
         return Control(
             saved=saved,
@@ -89,7 +89,7 @@ class Controls:
 
 
 def _relative_half(one: Mean, other: Mean) -> float:
-    """Half of the 95 % interval of the logarithm of the ratio of two means: Welch's, as either may vary more."""
+    """Half of the 95 % interval of the logarithm of the ratio of two means, by Welch: their variances may differ."""
     errors = one.relative_error, other.relative_error
     if not sum(errors):
         return 0.0

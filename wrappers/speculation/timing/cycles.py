@@ -7,31 +7,31 @@ import collections
 import dataclasses
 from typing import NamedTuple
 
-#: From this mean duration of its calls on, in seconds, an episode waits rather than works, if the CPU idles meanwhile.
+#: If calls take at least this long in the mean, in seconds, and the CPU idles meanwhile, an episode mostly waits.
 LONG_CALL_S = 0.1
 #: The share of the time, on one CPU, that this process may compute while its CPU counts as idle. On an event loop the
-#: share may be greater: what it leaves undone makes the loop late, which is seen (``Runtime.is_late``).
+#: share may be greater, because too much work shows in another way: the loop becomes late (``Runtime.is_late``).
 IDLE_CPU, IDLE_LOOP = 0.3, 0.6
 
 
 class Cycle(NamedTuple):
-    """One cycle: a step, or the mean of some steps that were short."""
+    """One cycle: a step, or the mean of several short steps."""
 
-    seconds: float  # spent in ``act`` and ``step``
+    seconds: float  # the time spent in ``act`` and ``step``
     calls_s: float  # how long the calls took whose responses the episode has used
-    num_calls: float = 1  # how many these were
-    machinery_s: float = 0.0  # the part of ``seconds`` that was neither waiting for a call nor work of the environment
+    num_calls: float = 1  # the number of these calls
+    machinery_s: float = 0.0  # the part of ``seconds`` without waiting for calls and without the environment's work
     cpu: float = 0.0  # how much this process computed, as a share of the time on one CPU
     ahead: bool = False  # whether calls were made ahead of time
-    settled: bool = True  # whether nothing of a cycle of the other kind was left over
-    steps: int = 1  # how many steps these are the means of
+    settled: bool = True  # whether no call or guesser of a cycle of the other kind was left over
+    steps: int = 1  # the number of steps of which these are the means
 
 
 class Window:
-    """The last cycles, and means of their steps.
+    """The last cycles, and the means of their steps.
 
     Args:
-        most: How many cycles are remembered.
+        most: The number of cycles that are remembered.
         idle_cpu: The share of the time that the process may compute while its CPU counts as idle.
     """
 
@@ -42,7 +42,7 @@ class Window:
         self._steps = 0
 
     def add(self, cycle: Cycle) -> None:
-        """Take ``cycle`` in, and forget the oldest one beyond the number to remember."""
+        """Remember ``cycle``, and forget the oldest cycle beyond ``most``."""
         self._cycles.append(cycle)
         self._count(cycle, cycle.steps)
         if len(self._cycles) > self._most:
@@ -61,46 +61,46 @@ class Window:
 
     @property
     def seconds(self) -> float:
-        """Mean time of a step."""
+        """The mean time of a step."""
         return self._seconds / self._steps
 
     @property
     def calls_s(self) -> float:
-        """Mean time of a step that is spent in calls."""
+        """The mean time in calls of a step."""
         return self._calls_s / self._steps
 
     @property
     def local_s(self) -> float:
-        """Mean time of a step that is not."""
+        """The mean time outside of calls of a step."""
         return max(0.0, self._seconds - self._calls_s) / self._steps
 
     @property
     def call_s(self) -> float:
-        """Mean time of one call."""
+        """The mean time of a call."""
         return self._calls_s / max(1.0, self._num_calls)
 
     @property
     def cpu(self) -> float:
-        """Mean share of the time that the process computes."""
+        """The mean share of the time for which the process computes."""
         return self._cpu / self._steps
 
     @property
     def waits(self) -> bool:
-        """Whether the cycles wait for long calls, with the CPU idle."""
+        """Whether the cycles wait for long calls while the CPU idles."""
         return bool(self._cycles) and self.call_s >= LONG_CALL_S and self.cpu <= self._idle_cpu
 
 
 @dataclasses.dataclass(slots=True)
 class Mean:
-    """Mean and variance of a value of steps, by Welford's method, where means of some steps each are given."""
+    """Mean and variance of a quantity over steps, by Welford's method, from means of several steps each."""
 
     count: int = 0  # the number of means that were given
-    steps: int = 0  # how many steps these are the means of
-    mean: float = 0.0  # the mean of a step
+    steps: int = 0  # the number of steps of which these are the means
+    mean: float = 0.0  # the mean over all steps
     _squares: float = 0.0
 
     def add(self, value: float, steps: int = 1) -> None:
-        """Take in that ``value`` is the mean of ``steps`` steps."""
+        """Add ``value``, the mean of ``steps`` steps."""
         self.count += 1
         self.steps += steps
         before = value - self.mean
@@ -109,10 +109,10 @@ class Mean:
 
     @property
     def variance(self) -> float:
-        """The estimated variance of one step; 0 of fewer than two means."""
+        """The estimated variance of one step; 0 with fewer than two means."""
         return self._squares / (self.count - 1) if self.count > 1 else 0.0
 
     @property
     def relative_error(self) -> float:
-        """The variance of the mean, relative to the square of the mean; 0 where the mean is 0."""
+        """The variance of the mean, relative to the square of the mean; 0 if the mean is 0."""
         return self.variance / self.steps / self.mean**2 if self.mean else 0.0

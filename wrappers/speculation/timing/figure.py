@@ -9,10 +9,10 @@ def sentence_of(control: Control | None, saved: float, *, has_guard: bool, has_c
     """Whether the episode was faster or slower than the plain loop, in words.
 
     Args:
-        control: What plain cycles beside the others say, if there were enough.
-        saved: Time saved against the calls' own durations.
-        has_guard: Whether there are control cycles at all.
-        has_calls: Whether the episode has used any call.
+        control: The comparison with control cycles, if there were enough of them.
+        saved: The time saved, compared with the calls' own durations.
+        has_guard: Whether there is a guard, so that there are control cycles.
+        has_calls: Whether the episode has made any call.
         is_ahead: Whether anything was guessed, prefetched or shared.
     """
     if not has_calls:

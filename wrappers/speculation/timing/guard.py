@@ -1,11 +1,14 @@
-"""The guard: runs ahead where that pays, and plainly where it does not, so that nobody loses by the wrapper.
+"""The guard: has cycles run ahead where running ahead pays, and plainly elsewhere, so that nobody loses by the wrapper.
 
-It knows no handlers and no guessers, only what cycles take. It starts plainly. What cycles that run ahead take beyond
-the mean of the last plain ones is *regret*; regret is paid from an account that grows with the time (``GRACE_S``, and a
-share of the time or a little a step), less what the wrapper itself takes in plain steps. It runs ahead, at first to see
-whether it pays, when the account holds what that may cost, and at once where calls are long and the CPU idles. It stops
-where the account is empty or nothing is gained, and comes back more rarely after each failure. Now and then it runs a
-few cycles plainly, at places drawn beforehand, to go on knowing what a plain cycle takes.
+The guard knows no handlers and no guessers, only how long cycles take. It starts with plain cycles. The time that
+cycles ahead take beyond the mean of the last plain cycles is *regret*. Regret is paid from an account. The account
+holds ``GRACE_S``, and grows by a share of the time or by a little with each step, less the time that the wrapper itself
+takes in plain steps.
+
+Where calls are long and the CPU idles, the guard runs ahead at once. Elsewhere it first tries whether running ahead
+pays, when the account holds the cost of the trial. It stops when the account is empty or nothing is gained, and tries
+again more rarely after each failure. Now and then, at cycles drawn beforehand, it runs a few cycles plainly, to keep
+knowing how long a plain cycle takes.
 
 Pure: no clock; cycles are given as data.
 """
@@ -16,26 +19,27 @@ import random
 
 from spec_envs.wrappers.speculation.timing.cycles import IDLE_CPU, Cycle, Window
 
-#: The account: what may be lost at once, and beyond that as a share of the time or for each step, whichever is more.
+#: The account: the time that may be lost at first; a share of the time, or seconds for each step, whichever is more.
 GRACE_S, SHARE, STEP_S = 5e-3, 0.035, 80e-6
-#: The share of the time that the CPU may seem to idle, where other programs take it, though it is busy all the time.
+#: The share of the time for which a busy CPU may seem to idle, because other programs use the CPU.
 _STOLEN = 0.1
 
 #: The number of the last plain cycles with which cycles ahead are compared.
 _MEMORY = 40
-#: Plain cycles that are needed before anything is tried, where calls are short.
+#: The number of plain cycles that are needed before a trial, where calls are short.
 _LEAST_PLAIN = 4
-#: A trial may cost this many cycles' worth of machinery, and of slower calls where the CPU is busy.
+#: A trial may cost the machinery of this many cycles and, where the CPU is busy, this many cycles of slower calls.
 _TRIAL = 2
-#: What running ahead costs in a cycle, before it is known; and how much a new cycle counts against what is known.
+#: The assumed machinery time of a cycle ahead before one was measured; and the weight of a new cycle in its mean.
 _MACHINERY_S, _NEW = 2e-3, 0.2
 #: The guard stops after this number of cycles ahead without a gain of ``_LEAST_GAIN``.
 _TRIED, _LEAST_GAIN = 40, 0.01
-#: Plain cycles after the first failure, twice as many after each further one.
+#: The number of plain cycles after the first failure, doubled after each further failure; and the greatest number.
 _REST, _MOST_REST = 40, 10_000
-#: Cycles ahead until the first control, where all that is known is from an earlier wrapper.
+#: The number of cycles ahead before the first control, if the guard starts from the record of an earlier wrapper.
 _RECALLED = 5
-#: Cycles between two controls: from, to; in a control the first cycle does not count.
+#: The least and the greatest number of cycles between two controls; the number of cycles of a control, of which the
+#: first does not count.
 _GAPS, _LONG_GAPS, _CONTROL = (30, 90), (60, 140), 3
 
 
@@ -43,23 +47,23 @@ class Mode(enum.Enum):
     """What the next cycle is for."""
 
     PLAIN = "plain"
-    WARMING = "warming"  # plainly; guessers and threads get ready beside it
+    WARMING = "warming"  # plainly; guessers and threads get ready beside the cycle
     AHEAD = "ahead"
-    CONTROL = "control"  # plainly, to know what a plain cycle takes
+    CONTROL = "control"  # plainly, to know how long a plain cycle takes
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """What outlives a wrapper: how its last plain cycles were, and how running ahead went.
+    """What a later wrapper may know of this one: how its last plain cycles were, and how running ahead went.
 
     Args:
-        plain_s: Mean time of a plain cycle.
-        calls_s: Its part in calls.
-        call_s: Mean time of one of them.
-        cpu: How much the process computed meanwhile, as a share of the time.
-        machinery_s: What running ahead costs in a cycle.
-        pays: Whether the guard let calls be made ahead at the end.
-        failures: How often it had to stop.
+        plain_s: The mean time of a plain cycle.
+        calls_s: The part of this time in calls.
+        call_s: The mean time of one call.
+        cpu: The share of the time for which the process computed.
+        machinery_s: The machinery time of a cycle ahead.
+        pays: Whether calls were made ahead at the end.
+        failures: How often the guard had to stop.
     """
 
     plain_s: float
@@ -72,17 +76,17 @@ class Record:
 
 
 class Guard:
-    """Decides cycle by cycle.
+    """Decides cycle by cycle whether calls are made ahead of time.
 
     Args:
-        seed: Of the places of control cycles.
-        record: What is known from earlier.
+        seed: The seed of the places of control cycles.
+        record: The record of an earlier wrapper, if there is one.
         idle_cpu: The share of the time that the process may compute while its CPU counts as idle.
 
     Attributes:
         mode: What the cycle under way is for.
         idle_cpu: See the arguments.
-        regret_s: What was lost and not won back.
+        regret_s: The time that was lost and not won back.
     """
 
     def __init__(self, *, seed: int = 0, record: Record | None = None, idle_cpu: float = IDLE_CPU) -> None:
@@ -114,7 +118,7 @@ class Guard:
             self._rest = _REST
 
     def record(self) -> Record | None:
-        """What a later wrapper may start from; ``None`` while nothing is known."""
+        """The record for a later wrapper; ``None`` before the first plain cycle."""
         if not self._plain:
             return None
         return Record(
@@ -129,16 +133,16 @@ class Guard:
 
     @property
     def budget_s(self) -> float:
-        """What may be lost by now."""
+        """The time that may be lost by now: the content of the account."""
         return max(0.0, GRACE_S + max(SHARE * self._elapsed_s, STEP_S * self._steps) - self._own_s)
 
     @property
     def waits(self) -> bool:
-        """Whether plain cycles wait for long calls with the CPU idle."""
+        """Whether plain cycles wait for long calls while the CPU idles."""
         return self._plain.waits
 
     def _expected(self, cycle: Cycle) -> float:
-        """What ``cycle`` would have taken plainly; long calls vary, and are their own best measure."""
+        """How long ``cycle`` would have taken plainly. Long calls vary, so they are taken from the cycle itself."""
         if not self.waits:
             return self._plain.seconds
         return cycle.calls_s + self._plain.local_s
@@ -146,17 +150,17 @@ class Guard:
     # -- what happens --------------------------------------------------------------------------------------------
 
     def ended(self, cycle: Cycle, *, is_warm: bool = True, is_late: bool = False) -> None:
-        """A cycle has ended; ``mode`` is now that of the next one.
+        """A cycle has ended; decide the ``mode`` of the next cycle.
 
         Args:
             cycle: The cycle.
             is_warm: Whether guessers and threads are ready.
-            is_late: Whether the event loop comes late to what is due, so that speculation has to give way.
+            is_late: Whether the event loop runs due tasks late, so that speculation has to give way.
         """
         self._elapsed_s += cycle.seconds * cycle.steps
         self._steps += cycle.steps
         if cycle.settled and not cycle.ahead and self.mode is not Mode.WARMING:
-            if self._is_recalled:  # what was known of another wrapper may not hold here
+            if self._is_recalled:  # the record of another wrapper may not hold here
                 self._is_recalled, self._plain = False, Window(_MEMORY, self.idle_cpu)
             self._plain.add(cycle)
             self._own_s += cycle.machinery_s * cycle.steps
@@ -170,14 +174,14 @@ class Guard:
             self._decide(is_warm, is_late)
             return
         self._rest -= cycle.steps
-        # Much of what plain steps cost here is what they cost at all: so the first question is the quickest one.
+        # This code is much of the time of a plain step, so the quickest question comes first.
         if self._rest < 0 and cycle.calls_s >= self._machinery_s and not is_late and self._may_try():
             self.mode = Mode.WARMING
             if self.waits:
-                self._go_ahead()  # what is not ready yet gets ready beside the first call
+                self._go_ahead()  # guessers and threads that are not ready yet get ready beside the first call
 
     def lost(self, seconds: float) -> None:
-        """Running ahead has lost ``seconds``, or won, where that is negative."""
+        """Running ahead has lost ``seconds``; negative: it has won them."""
         self.regret_s = max(0.0, self.regret_s + seconds)
 
     def _judge(self, cycle: Cycle) -> None:
@@ -212,7 +216,7 @@ class Guard:
         return not gains
 
     def _may_try(self) -> bool:
-        """Whether running ahead could gain anything, and the account holds what trying it may cost."""
+        """Whether running ahead could gain anything, and the account holds the cost of a trial."""
         plain = self._plain
         if not plain:
             return False

@@ -16,8 +16,8 @@ from spec_envs.wrappers.speculation.timing.cycles import Cycle
 from spec_envs.wrappers.speculation.timing.guard import Guard, Mode
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Method, Transition, run_answered
 
-#: Plain steps are measured together until they have taken this long, or are this many: to measure each of them would
-#: take longer than some of them do.
+#: Plain steps are measured together until they have taken this long, or until there are this many, because measuring a
+#: single step can take longer than the step.
 _SHORT_S, _MOST_STEPS = 10e-3, 16
 
 
@@ -25,25 +25,25 @@ class _Sums(NamedTuple):
     """Sums since the wrapper was made."""
 
     time_s: float = 0.0  # the time on the runtime's clock
-    cpu_s: float = 0.0  # what this process has computed
-    inside_s: float = 0.0  # seconds inside the wrapper
-    elsewhere_s: float = 0.0  # those of them that were spent waiting, or in the code of the real environment
+    cpu_s: float = 0.0  # how long this process has computed
+    inside_s: float = 0.0  # the time inside the wrapper
+    elsewhere_s: float = 0.0  # the part of ``inside_s`` spent waiting, or in the code of the real environment
     calls_s: float = 0.0  # how long the calls took whose responses the episode has used, or that have failed
-    commits: int = 0  # the number of these responses
+    commits: int = 0  # the number of responses that became final
 
 
 class Pacing:
     """A stopwatch for ``reset``, ``act`` and ``step`` (``with pacing:``), and the cycles that follow from it.
 
     Args:
-        runtime: Its clock is read.
-        ledger: Knows how long calls were waited for.
-        guard: Is told of each cycle; ``None``: there are no cycles, only time.
+        runtime: Gives the clock.
+        ledger: Knows how long the episode waited for calls.
+        guard: Told of each cycle; ``None``: only the time is measured, without cycles.
 
     Attributes:
-        inside_s: Seconds inside the wrapper.
-        environment_s: Seconds of it in the code of the real environment, without what the environment waited for.
-        is_settled: Whether nothing of a cycle before is left over in this one.
+        inside_s: The time inside the wrapper, in seconds.
+        environment_s: The part of this time in the code of the real environment, without its waits for calls.
+        is_settled: Whether no call or guesser of an earlier cycle is left over in this cycle.
     """
 
     def __init__(self, runtime: Runtime, ledger: Ledger, guard: Guard | None) -> None:
@@ -56,7 +56,7 @@ class Pacing:
         self._asked_s = 0.0
         self._since: float | None = None
         self._before = _Sums()
-        self._num_steps, self._most_steps = 0, 1  # since then, and until the cycle ends
+        self._num_steps, self._most_steps = 0, 1  # steps since then, and the number at which the cycle ends
         self.is_settled = False
 
     def __enter__(self) -> None:
@@ -70,7 +70,7 @@ class Pacing:
             self._since = None
 
     def run(self, env: AnyEnv, method: Method, answer: Answer) -> Transition:
-        """Run ``method`` on the real environment and count its time, less that of ``answer``, made by ``asking``."""
+        """Run ``method`` on the real environment and count its time, less the time of ``answer`` (of ``asking``)."""
         began, asked = self._now(), self._asked_s
         try:
             return run_answered(env, method, answer)
@@ -78,7 +78,7 @@ class Pacing:
             self.environment_s += self._now() - began - (self._asked_s - asked)
 
     def timed(self, method: Method) -> Method:
-        """``method``, whose time counts where it comes to its end on the real environment, without any waiting."""
+        """``method`` with its time counted. For runs on the real environment to its end, without waiting for calls."""
 
         def timed(env: AnyEnv) -> Transition:
             began = self._now()
@@ -89,7 +89,7 @@ class Pacing:
         return timed
 
     def asking(self, answer: Answer) -> Answer:
-        """``answer``, whose time is not the environment's own."""
+        """``answer`` with its time counted, so that it does not count as the environment's own time."""
         now = self._now
 
         def asked(call: Call) -> Any:
@@ -102,7 +102,7 @@ class Pacing:
         return asked
 
     def end_reset(self, *, is_leftover: bool) -> None:
-        """An episode has begun, and with it a cycle."""
+        """A reset has ended: an episode and its first cycle begin."""
         if (guard := self.guard) is None:
             return
         before = self._before
@@ -112,18 +112,18 @@ class Pacing:
         self.begin_cycle(is_settled=not is_leftover or guard.mode is Mode.AHEAD)
 
     def begin_cycle(self, *, is_settled: bool) -> None:
-        """The next step is the first one of a cycle, in which nothing is left over of another one if ``is_settled``."""
+        """The next step is the first step of a cycle; ``is_settled``: with no call or guesser left over."""
         self.is_settled, self._num_steps = is_settled, 0
         is_plain = self.guard is not None and self.guard.mode is Mode.PLAIN
         self._most_steps = _MOST_STEPS if is_settled and is_plain else 1
 
     def ends_cycle(self, *, is_last: bool) -> bool:
-        """A step has ended, the last one of its episode or not: whether a cycle has ended with it."""
+        """A step has ended; return whether a cycle has ended with it. ``is_last``: so has the episode."""
         self._num_steps += 1
         return is_last or self._num_steps >= self._most_steps or self._now() - self._before.time_s >= _SHORT_S
 
     def end_cycle(self, *, is_warm: bool) -> None:
-        """A cycle has ended; the guard's mode is that of the next one."""
+        """A cycle has ended: tell the guard, which decides on the next cycle."""
         guard, steps, before = self.guard, self._num_steps, self._before
         assert guard is not None
         now = self._before = self._sums()

@@ -1,4 +1,4 @@
-"""How long the plain loop would take under the limits of the rate: its calls, one after the other, as they are allowed.
+"""How long the plain loop would take under rate limits: its calls one after the other, each as soon as it is allowed.
 
 Pure: times are given as numbers.
 """
@@ -13,7 +13,7 @@ class PlainClock:
     """Follows the plain loop along the calls whose responses the episode uses.
 
     Args:
-        limits: The limits of handlers; what counts here is ``max_calls`` in ``per_s``.
+        limits: The limits of handlers; only ``max_calls`` in ``per_s`` counts here.
 
     Attributes:
         limited_s: How long the plain loop would have waited until it was allowed to make its calls, in seconds.
@@ -24,12 +24,12 @@ class PlainClock:
         self._now = 0.0
         self._window_s = {name: limit.per_s for name, limit in limits.items() if limit.max_calls is not None}
         self._began = {name: collections.deque[float](maxlen=limits[name].max_calls) for name in self._window_s}
-        #: When the last response became final, and what was waited by then.
+        #: When the last response became final, and how long the episode had waited by then.
         self._real: tuple[float, float] | None = None
 
     @property
     def is_needed(self) -> bool:
-        """Whether any handler has a limit of the rate."""
+        """Whether any handler has a rate limit."""
         return bool(self._window_s)
 
     def used(self, handler: str, seconds: float, now: float, waited_s: float) -> None:
@@ -39,7 +39,8 @@ class PlainClock:
             handler: The handler of the call.
             seconds: How long the call took.
             now: The time of the runtime's clock.
-            waited_s: How long the episode has waited for responses so far. The rest is spent by the plain loop, too.
+            waited_s: How long the episode has waited for responses so far. The rest of the time passes in the plain
+                loop, too.
         """
         if self._real is not None:
             self._now += max(0.0, (now - self._real[0]) - (waited_s - self._real[1]))
