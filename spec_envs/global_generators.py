@@ -49,12 +49,12 @@ def _states() -> tuple[Any, Any]:
     seen, numpy_seen, states = _latest
     marks = (_RANDOM_MEMORY.raw, _RANDOM_GENERATOR.gauss_next) if _IS_CPYTHON else None
     numpy_marks = _marks_of_numpy()
-    is_known = marks is not None and marks == seen
+    if marks == seen and numpy_marks == numpy_seen and marks is not None and numpy_marks is not None:
+        return states
+    first = states[0] if marks is not None and marks == seen else random.getstate()
     is_numpy_known = numpy_marks is not None and numpy_marks == numpy_seen
-    if not (is_known and is_numpy_known):
-        first = states[0] if is_known else random.getstate()
-        states = first, states[1] if is_numpy_known else np.random.get_state(legacy=False)
-        _latest = marks, numpy_marks, states
+    states = first, states[1] if is_numpy_known else np.random.get_state(legacy=False)
+    _latest = marks, numpy_marks, states
     return states
 
 

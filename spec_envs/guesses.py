@@ -62,7 +62,9 @@ def owned_guesses(guesser: object, guesses: object, most: int | None = None) -> 
         InvalidConfiguration: ``guesses`` is not an iterable of ``Guess``; the message shows what it is.
         NotCopyable: A response can change and cannot be copied.
     """
-    if type(guesses) is not list and (isinstance(guesses, Guess) or not isinstance(guesses, Iterable)):
+    if type(guesses) is list and _PLAIN.issuperset(map(type, guesses[:most])):  # as most often
+        return tuple([_owned(each) for each in guesses[:most]])
+    if isinstance(guesses, Guess) or not isinstance(guesses, Iterable):
         wrong: list[Any] = [guesses]
     else:
         collected = tuple(itertools.islice(guesses, most))  # there may be no end of them
@@ -73,6 +75,9 @@ def owned_guesses(guesser: object, guesses: object, most: int | None = None) -> 
         f"{type(guesser).__name__} returned {wrong[0]!r:.80}; a guesser returns a sequence of "
         f"Guess(response, probability), empty where it has none"
     )
+
+
+_PLAIN = frozenset({Guess})
 
 
 def _owned(guess: Guess) -> Guess:

@@ -19,15 +19,7 @@ from typing import Any
 import numpy as np
 
 from spec_envs.attributes import has_hooks, hides_state, is_plain, slots_of
-from spec_envs.equality import (
-    MET,
-    Itself,
-    OwnRule,
-    compared_fields,
-    hashes_by_value,
-    holds_texts,
-    ordered_key,
-)
+from spec_envs.equality import MET, Itself, OwnRule, compared_fields, hashes_by_value, holds_texts, ordered_key
 from spec_envs.errors import NotCopyable
 from spec_envs.functions import copied_function, copied_method
 from spec_envs.immutable import ATOMIC_FAMILIES, ATOMS
@@ -40,10 +32,10 @@ def same(one: Any, other: Any) -> bool:
 
     Sets have to be in the same order, because whoever loops over them sees it.
     """
-    kind = type(one)
+    kind: Any = type(one)
     if one is other:
         return True
-    if kind is str and type(other) is str:
+    if (kind is str or kind is int) and type(other) is kind:
         return bool(one == other)
     if kind is np.ndarray and type(other) is np.ndarray and one.dtype.isbuiltin == 1 and not one.dtype.hasobject:
         return bool(one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes())
@@ -63,6 +55,9 @@ def same(one: Any, other: Any) -> bool:
             return len(one) == len(other) and all(map(same, one, other))
         except RecursionError:  # it holds itself
             return False
+    names = compared_fields(kind) if hasattr(kind, "__dataclass_fields__") else None
+    if names is not None and type(other) is kind:
+        return all(same(getattr(one, name), getattr(other, name)) for name in names)
     return bool(key_or_itself(one) == key_or_itself(other))
 
 

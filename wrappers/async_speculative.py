@@ -292,7 +292,7 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
 
         async def answer(call: Call, answers: list[Answered]) -> Any:
             """The real environment asks for a call that no fork has asked for."""
-            expect_call(session, call, begun.replay(session.base, answers))
+            expect_call(session, call, lambda: begun.replay(session.base, answers))
             response = await self._obtain()
             session.driver.commit(response)
             return response

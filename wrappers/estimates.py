@@ -61,11 +61,12 @@ class Recent(list[float]):  # a wrapper has dozens of these, and an empty deque 
 
     def mean(self, unknown: float) -> float:
         """The mean of the remembered values; ``unknown`` where there are none."""
+        if self._mean is not None:
+            return self._mean
         if not self:
             return unknown
-        if self._mean is None:
-            self._mean = math.fsum(self) / len(self)
-        return self._mean
+        self._mean = mean = math.fsum(self) / len(self)
+        return mean
 
 
 class CallEstimate:
@@ -170,11 +171,8 @@ class GuesserEstimate:
         total = sum(calls.seconds)
         if not self.first_s or not total:
             return 1.0
-        left = sum(
-            min(call, max(0.0, call + delay_s - guess)) if guess < math.inf else 0.0
-            for call in calls.seconds
-            for guess in self.first_s
-        )
+        in_time = [guess for guess in self.first_s if guess < math.inf]
+        left = sum([min(call, max(0.0, call + delay_s - guess)) for call in calls.seconds for guess in in_time])
         return (left / total + _HOPE) / (len(self.first_s) + _HOPE)
 
 

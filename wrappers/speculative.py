@@ -258,7 +258,7 @@ class SpeculativeWrapper(
             return Replay(session.base, method, tuple(responses), is_reset)
 
         def answer(call: Call) -> Any:
-            expect_call(session, call, replay())
+            expect_call(session, call, replay)
             response = session.driver.obtain()
             session.driver.commit(response)
             responses.append(response)

@@ -1,5 +1,6 @@
 """``SpecChess-v0``: the agent plays one side of a game of chess, and a handler plays the other side."""
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, SupportsIndex
@@ -282,8 +283,10 @@ class ChessEnv(CallEnv[Observation, Action]):
         return game_as_pgn(game, white=white, black=black, result=result, termination=termination)
 
     def _ends(self, game: Game) -> bool:
+        if game.outcome is not None:
+            return True
         limit = self._max_plies
-        return game.outcome is not None or (limit is not None and len(game.moves) - self._plies_given >= limit)
+        return limit is not None and len(game.moves) - self._plies_given >= limit
 
     def _read(self, action: Action, game: Game) -> str:
         if not self._by_index:
@@ -309,12 +312,10 @@ class ChessEnv(CallEnv[Observation, Action]):
         """The last move, where ``value`` is an observation."""
         if isinstance(value, dict) and "history" in value and "start_fen" in value:
             return brief_position(value["start_fen"], value["history"].split())
-        return brief(value)
+        return brief_position(value.start_fen, value.moves) if type(value) is Position else brief(value)
 
     def _position(self, game: Game, episode_seed: int) -> Position:
-        # From the episode's seed and the ply, so that every fork that comes to this ply asks with the same seed.
-        digest = hashlib.blake2b(f"{episode_seed}/{len(game.moves)}".encode(), digest_size=4).digest()
-        return Position.in_game(game, int.from_bytes(digest, "little"))
+        return Position.in_game(game, _seed_at(episode_seed, len(game.moves)))
 
     def _ask_opponent(self, game: Game, episode_seed: int) -> str:
         query = self._position(game, episode_seed)
@@ -338,13 +339,7 @@ class ChessEnv(CallEnv[Observation, Action]):
         game = begun(self.game)
         if self._as_planes:
             return planes(game, self.color)
-        return {
-            "fen": game.fen,
-            "turn": chess.COLOR_NAMES[game.board.turn],
-            "history": " ".join(game.moves),
-            "legal_moves": " ".join(game.legal_moves),
-            "start_fen": game.start_fen,
-        }
+        return game.texts.copy()
 
     def _info(self, reply: str | None) -> dict[str, Any]:
         game = begun(self.game)
@@ -362,3 +357,10 @@ class ChessEnv(CallEnv[Observation, Action]):
         elif self._as_planes:
             info["legal_moves"] = " ".join(game.legal_moves)
         return info
+
+
+@functools.lru_cache(maxsize=1024)  # the real episode and its forks come to the same plies
+def _seed_at(episode_seed: int, ply: int) -> int:
+    """The seed of a position: from the episode's seed and the ply, so that every fork asks with the same seed."""
+    digest = hashlib.blake2b(f"{episode_seed}/{ply}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "little")

@@ -125,6 +125,17 @@ class Game:
         return fen_of(self.board)
 
     @functools.cached_property
+    def texts(self) -> dict[str, str]:
+        """The position and the moves as an observation of texts; not to be changed."""
+        return {
+            "fen": self.fen,
+            "turn": chess.COLOR_NAMES[self.board.turn],
+            "history": " ".join(self.moves),
+            "legal_moves": " ".join(self.legal_moves),
+            "start_fen": self.start_fen,
+        }
+
+    @functools.cached_property
     def legal(self) -> tuple[chess.Move, ...]:
         """The legal moves, in any order; none once the game has ended."""
         return () if self.outcome else tuple(legal_moves_of(self.board))

@@ -45,7 +45,8 @@ class Position:
         """
         if isinstance(query, cls):
             return query
-        if isinstance(query, Mapping) and {"start_fen", "history"} <= query.keys():
+        # The class is asked first, because to ask whether something is a Mapping takes longer than all else here.
+        if (type(query) is dict or isinstance(query, Mapping)) and "start_fen" in query and "history" in query:
             return cls(query["start_fen"], tuple(query["history"].split()))
         raise TypeError(f"{type(query).__name__} holds no chess position: expected a Position or a text observation")
 

@@ -98,13 +98,13 @@ def _fork_wrapper(env: _Wrapper, forked: Mapping[int, Any]) -> _Wrapper:
     effect, is_unowned, shared, slots = _kind_of(kind)
     if effect is not None:
         _refuse(env, effect)
-    try:
-        if weakref.getweakrefcount(env):
+    if is_unowned or weakref.getweakrefcount(env):
+        try:
             refuse_watched(env)
-        if is_unowned:
-            refuse_unowned(env)
-    except Exception as error:
-        _refuse_for(env, error)
+            if is_unowned:
+                refuse_unowned(env)
+        except Exception as error:
+            _refuse_for(env, error)
     inner = _fork(env.env, forked)
     twin: _Wrapper = object.__new__(kind)
     changing = share_attributes(env, twin, shared)

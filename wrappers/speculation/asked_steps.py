@@ -1,5 +1,7 @@
 """The steps and resets of an environment that asks for its calls: compared with what its branch predicted."""
 
+from collections.abc import Callable
+
 from spec_envs.calls import Call
 from spec_envs.errors import NotForkable
 from spec_envs.wrappers.speculation.episode import Acting, Deciding
@@ -8,14 +10,15 @@ from spec_envs.wrappers.speculation.transitions import Transition
 from spec_envs.wrappers.speculation.trust.replays import Replay
 
 
-def expect_call(session: Session, call: Call, replay: Replay) -> None:
-    """The real environment asks for ``call`` in the step ``replay``: have the root wait for this call.
+def expect_call(session: Session, call: Call, replay_of: Callable[[], Replay]) -> None:
+    """The real environment asks for ``call`` in the step that ``replay_of`` gives: have the root wait for it.
 
     If the root waits for something else, the fork has diverged, and the tree is built anew from this call.
     """
     root = session.driver.root
     if not isinstance(root, Acting) or root.call != call:
         session.verifying.diverged(call)
+        replay = replay_of()
         session.driver.rebase(Acting(replay.env, session.agent, replay.method, replay.responses, call))
 
 

@@ -68,9 +68,6 @@ class _AtWork:
     def early(self, guesses: Any) -> None:
         self.guessing.guessed_early(self, guesses)
 
-    def deliver(self, guesses: Any, error: BaseException | None) -> None:
-        self.guessing.returned(self, guesses, error)
-
 
 class Guessing:
     """The guessers of one tree.
@@ -110,10 +107,11 @@ class Guessing:
         token.may_spend = may_spend
         at_work = _AtWork(self, called, node, node.call, tree, token)
         run = at_work.guess_async if called.is_async else at_work.guess
+        deliver = functools.partial(self._returned, at_work)
         try:
             self._ledger.predicting(token)
             self._tokens[node] = token
-            self._runtime.spawn(Job(called.job, run, at_work.deliver, token, called.is_async))
+            self._runtime.spawn(Job(called.job, run, deliver, token, called.is_async))
         except BaseException:
             self._ledger.not_begun(token)
             raise
@@ -131,8 +129,7 @@ class Guessing:
             return []
         return at_work.tree.guessed(node, guesses, now, early=True)
 
-    def returned(self, at_work: _AtWork, guesses: Any, error: BaseException | None) -> None:
-        """The guesser ``at_work`` has returned ``guesses``, or has raised ``error``."""
+    def _returned(self, at_work: _AtWork, guesses: Any, error: BaseException | None) -> None:
         self._deliver(functools.partial(self._guessed, at_work, guesses, error))
 
     def _guessed(self, at_work: _AtWork, guesses: Any, error: BaseException | None, now: float) -> list[Command]:

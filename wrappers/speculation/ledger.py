@@ -18,7 +18,7 @@ from spec_envs.wrappers.speculation.timing.plain_clock import PlainClock
 from spec_envs.wrappers.speculation.trace import Played, Trace, TraceEvent
 from spec_envs.wrappers.speculation.transitions import TimedCount
 from spec_envs.wrappers.speculation.tree.commands import Committed
-from spec_envs.wrappers.speculation.tree.nodes import Node, Run, RunState
+from spec_envs.wrappers.speculation.tree.nodes import DONE, FAILED, STOPPED, Node, Run, RunState
 from spec_envs.wrappers.speculation.warned import tell_user
 
 _NEVER = TimedCount(0)
@@ -98,13 +98,13 @@ class Ledger:
         if full is not NOTHING:
             self._usage["all"] += run.usage
             self._usage["all_full"] += full
-        if run.state is RunState.FAILED and not run.speculative:
+        if run.state is FAILED and not run.speculative:
             self.failed_s += run.ended_at - run.started_at
         error = None if run.error is None else error_text(run.error)
-        if run.state is RunState.FAILED:
+        if run.state is FAILED:
             self._last_failure = f"{run.call.handler}: {error}"
         self.trace.add_end(now, run, error)
-        if run.shadow_of is not None and run.state is RunState.DONE:
+        if run.shadow_of is not None and run.state is DONE:
             self._shadow(now, run, run.shadow_of)
 
     def _shadow(self, now: float, run: Run, original: Run) -> None:
@@ -176,7 +176,7 @@ class Ledger:
         """Record a call that was made without the tree, and has failed with ``error``."""
         self.waited_s += ended_at - started_at
         self.failed_s += ended_at - started_at
-        self._calls[RunState.FAILED] += 1
+        self._calls[FAILED] += 1
         self._last_failure = f"{handler}: {error_text(error)}"
         for kind in ("all", "all_full"):
             self._usage[kind] += usage
@@ -184,7 +184,7 @@ class Ledger:
 
     def given_up(self, handler: str, started_at: float, ended_at: float, usage: Usage) -> None:
         """Record a call that was made without the tree, and for which nobody waits any more."""
-        self._calls[RunState.STOPPED] += 1
+        self._calls[STOPPED] += 1
         for kind in ("all", "all_full"):
             self._usage[kind] += usage
         self.trace.add_played_in_vain(handler, started_at, ended_at, usage, None, None)
@@ -320,7 +320,7 @@ class Ledger:
         """
         self.settle()
         counts, calls, usage = self._counts, self._calls, self._usage
-        unused = calls[RunState.DONE] - counts["committed"]
+        unused = calls[DONE] - counts["committed"]
         return Statistics(
             commits=self.commits,
             windows=self.windows,
@@ -328,8 +328,8 @@ class Ledger:
             calls={
                 "committed": counts["committed"] + self._num_played,
                 "wasted": max(0, unused - num_alive),
-                "cancelled": calls[RunState.STOPPED],
-                "failed": calls[RunState.FAILED],
+                "cancelled": calls[STOPPED],
+                "failed": calls[FAILED],
                 "open": len(self._open) + min(unused, num_alive),
             },
             last_failure=self._last_failure,

@@ -21,7 +21,7 @@ from spec_envs.pages import page, timelines
 from spec_envs.usage import NOTHING, Usage
 from spec_envs.wrappers.speculation.episode import Stepped
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Decision, Transition
-from spec_envs.wrappers.speculation.tree.nodes import Node, Run
+from spec_envs.wrappers.speculation.tree.nodes import DONE, Node, Run
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -213,39 +213,44 @@ class Trace:
         if moves_on:
             yield TraceEvent(ended_at, "commit", handler, outcome="unguessed")
 
+    # Each event is one tuple of all its fields, written out: a tuple that is put together takes twice as long.
+
     def add_start(self, time_s: float, run: Run, probability: float | None) -> None:
         """Add that the call of ``run`` begins; ``probability`` is that of its branch, where the call is made ahead."""
-        call, where, guess = run.call, _NOWHERE, None
+        call, guess = run.call, None
+        number = parent = level = None
         if run.nodes:
             node = run.nodes[0]
-            where = _place(node)
+            number, level = node.id, node.level
             if node.parent is not None:
-                guess = self._noted(node.response)
-        first = (time_s, "start", call.handler, *where, run.id, None, run.speculative, probability, *_NOTHING_SPENT)
-        effect, query = call.effect._value_, self._noted(call.query)
-        self._keep((*first, None, run.prefetch or None, effect, None, None, query, None, guess))
+                parent, guess = node.parent.id, self._noted(node.response)
+        prefetch, effect, query = run.prefetch or None, call.effect._value_, self._noted(call.query)
+        where = (time_s, "start", call.handler, number, parent, level, run.id, None, run.speculative, probability)
+        self._keep(where + (0, 0, 0.0, None, prefetch, effect, None, None, query, None, guess))
 
     def add_end(self, time_s: float, run: Run, error: str | None) -> None:
         """Add that the call of ``run`` has ended."""
-        where = _place(run.nodes[0]) if run.nodes else _NOWHERE
-        outcome = run.state._value_
-        response = self._noted(run.response) if outcome == "done" else None
-        first = (time_s, "end", run.call.handler, *where, run.id, outcome, None, None, *_spent(run.usage))
-        self._keep((*first, error, None, None, None, None, None, response))
+        number, parent, level = _place(run.nodes[0]) if run.nodes else _NOWHERE
+        read, written, money = _spent(run.usage)
+        outcome, handler = run.state._value_, run.call.handler
+        response = self._noted(run.response) if run.state is DONE else None
+        where = (time_s, "end", handler, number, parent, level, run.id, outcome, None, None, read, written, money)
+        self._keep(where + (error, None, None, None, None, None, response))
 
     def add_commit(
         self, time_s: float, node: Node, outcome: str, rank: int | None, claims: tuple[float, ...] | None
     ) -> None:
         """Add that the episode has moved on from ``node``."""
-        first = (time_s, "commit", *_call_at(node), outcome)
-        self._keep((*first, *_UNCLAIMED, rank, claims) if claims is not None else first)
+        handler, number, parent, level, call = _call_at(node)
+        where = (time_s, "commit", handler, number, parent, level, call, outcome)
+        self._keep(where if claims is None else (*where, *_UNCLAIMED, rank, claims))
 
     def add_guess(self, time_s: float, node: Node, outcome: str, error: str | None, usage: Usage) -> None:
         """Add that the guesser at work on ``node`` has returned."""
-        first = (time_s, "guess", *_call_at(node), outcome)
-        spent = _spent(usage)
+        handler, number, parent, level, call = _call_at(node)
+        where, spent = (time_s, "guess", handler, number, parent, level, call, outcome), _spent(usage)
         is_short = error is None and spent is _NOTHING_SPENT
-        self._keep(first if is_short else (*first, None, None, *spent, error))
+        self._keep(where if is_short else (*where, None, None, *spent, error))
 
     def add_of_node(self, time_s: float, kind: str, node: Node) -> None:
         """Add an event of ``kind`` that concerns ``node``."""
@@ -370,7 +375,10 @@ def _is_small(parts: tuple[Any, ...]) -> bool:
     """Whether a tuple holds no more than a few numbers and short texts."""
     if len(parts) > _SMALL_ARRAY or not _SMALL.issuperset(map(type, parts)):
         return False
-    return all(type(part) is not str or len(part) <= MAX_LENGTH for part in parts)
+    for part in parts:  # not by any(): most queries come here
+        if type(part) is str and len(part) > MAX_LENGTH:
+            return False
+    return True
 
 
 def _place(node: Node) -> tuple[int, int | None, int]:
@@ -381,10 +389,11 @@ def _place(node: Node) -> tuple[int, int | None, int]:
 
 def _call_at(node: Node) -> tuple[str, int, int | None, int, int | None]:
     """The fields of an event that say of which call it is: of the one that is made for ``node``, if there is one."""
-    run, call = node.run, node.call
+    run, call, parent = node.run, node.call, node.parent
+    before = None if parent is None else parent.id
     if run is not None:
-        return run.call.handler, *_place(node), run.id
-    return "" if call is None else call.handler, *_place(node), None
+        return run.call.handler, node.id, before, node.level, run.id
+    return "" if call is None else call.handler, node.id, before, node.level, None
 
 
 def _spent(usage: Usage) -> tuple[float, float, float]:

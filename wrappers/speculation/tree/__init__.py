@@ -31,7 +31,7 @@ import math
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
-from spec_envs.calls import Call, Effect
+from spec_envs.calls import READ, WRITE, Call
 from spec_envs.guesses import Guess
 from spec_envs.usage import NOTHING, Usage
 from spec_envs.values import key_or_itself
@@ -44,7 +44,7 @@ from spec_envs.wrappers.speculation.tree.commands import Command, Committed, Dis
 from spec_envs.wrappers.speculation.tree.crowding import Crowding
 from spec_envs.wrappers.speculation.tree.dial import Dial
 from spec_envs.wrappers.speculation.tree.limits import Limits
-from spec_envs.wrappers.speculation.tree.nodes import Node, Process, Run, RunState
+from spec_envs.wrappers.speculation.tree.nodes import DONE, FAILED, RUNNING, Node, Process, Run
 from spec_envs.wrappers.speculation.tree.places import Places
 from spec_envs.wrappers.speculation.tree.predicting import Predicting
 from spec_envs.wrappers.speculation.tree.queue import Queue
@@ -126,7 +126,7 @@ class SpeculationTree:
         root = self._root()
         if root.call is None or root.call.handler in self._external:
             raise ValueError(f"the root waits for {root.call}, which is not ours to make")
-        if root.run is not None and root.run.state is RunState.FAILED:
+        if root.run is not None and root.run.state is FAILED:
             self._make_again(root)
         self._demanded = True
         return self._settle(now)
@@ -158,7 +158,7 @@ class SpeculationTree:
         self._runs.responded(run, response, usage, now)
         self._dial.spent(usage)
         commands: list[Command] = []
-        if run.state is RunState.DONE:
+        if run.state is DONE:
             # A node and its descendant may share a READ, and what happens to the node may discard the descendant.
             for node in sorted(run.nodes, key=lambda node: node.level) if len(run.nodes) > 1 else tuple(run.nodes):
                 if node.alive:
@@ -181,7 +181,7 @@ class SpeculationTree:
     def _is_authoritative(self, run: Run) -> bool:
         """Whether an error of ``run`` would reach the user."""
         is_root = self.root is not None and self.root.run is run and self._demanded
-        return is_root and not run.early and run.call.effect is not Effect.WRITE
+        return is_root and not run.early and run.call.effect is not WRITE
 
     def stopped(self, run: Run, usage: Usage, now: float, *, full: Usage | None = None) -> list[Command]:
         """The handler of the cancelled ``run`` has returned without a response.
@@ -310,10 +310,10 @@ class SpeculationTree:
     def _foresee(self, node: Node) -> list[Command]:
         """Have guessers predict the response to ``node``, if its call is under way or the tree may not make it yet."""
         call, run = node.call, node.run
-        if call is None or (run is not None and run.state is RunState.DONE) or self._predicting.decided.get(node):
+        if call is None or (run is not None and run.state is DONE) or self._predicting.decided.get(node):
             return []
         if node.side_branch is not None:
-            if call.effect is Effect.WRITE:  # the side branch waits for an action here; its reads are not predicted
+            if call.effect is WRITE:  # the side branch waits for an action here; its reads are not predicted
                 self._predicting.add(node)
         elif node is self.root or run is not None or not self._is_startable(call):
             if call.handler in self._guessable:
@@ -326,7 +326,7 @@ class SpeculationTree:
         """The response to the call of ``node`` is known: the real response, if the episode comes to ``node``."""
         assert node.run is not None
         commands = self._predicting.stop(node)
-        if node.run.call.effect is Effect.WRITE:
+        if node.run.call.effect is WRITE:
             self._queue.reconsider()
         return commands + self._take(self._branches.answer(node))
 
@@ -351,7 +351,9 @@ class SpeculationTree:
         root = self.root
         if root is None:
             return []
-        commands = self._serve(root, now) if self._demanded else []
+        run = root.run
+        is_served = not self._demanded or (run is not None and run.state is RUNNING and not run.speculative)
+        commands = [] if is_served else self._serve(root, now)
         predicting, queue = self._predicting, self._queue
         if predicting.waiting:
             commands += predicting.predict(root, now)
@@ -375,7 +377,7 @@ class SpeculationTree:
             return []
         if self._places.authoritative_from(root.call.handler, now) is not None:
             return []
-        commands = self._runs.invalidate(root.call) if root.call.effect is Effect.WRITE else []
+        commands = self._runs.invalidate(root.call) if root.call.effect is WRITE else []
         if run is not None:
             self._make_again(root)
         return commands + self._begin(root, now, speculative=False)
@@ -408,14 +410,14 @@ class SpeculationTree:
 
     def _is_startable(self, call: Call) -> bool:
         """Whether the tree may make ``call``, and may make it before it is authoritative."""
-        return call.effect is not Effect.WRITE and call.handler not in self._external
+        return call.effect is not WRITE and call.handler not in self._external
 
     def _begin(self, node: Node, now: float, *, speculative: bool) -> list[Command]:
         run, commands = self._runs.begin(node, now, speculative=speculative)
         self._dial.began(run)
         self._branches.attach(node, run)
         self._queue.forget(node)
-        if run.state is RunState.DONE:
+        if run.state is DONE:
             commands += self._answered(node)
         return commands + self._foresee(node)
 
@@ -431,9 +433,9 @@ def _waits_for_write(node: Node) -> bool:
     assert call is not None
     while ancestor is not None:
         write = ancestor.call if ancestor.side_branch is None else None
-        if write is not None and write.effect is Effect.WRITE and not ancestor.answered:
+        if write is not None and write.effect is WRITE and not ancestor.answered:
             is_declared = call.touches is not None and write.touches is not None
-            if call.conflicts(write) and (is_declared or call.effect is Effect.READ):
+            if call.conflicts(write) and (is_declared or call.effect is READ):
                 return True
         ancestor = ancestor.parent
     return False

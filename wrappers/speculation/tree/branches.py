@@ -62,10 +62,10 @@ class Branches:
     def _changes(self) -> Change:
         """What has changed since the last call of this method."""
         change = self._change
-        if not (change.gone or change.grown or change.changed):
-            return NO_CHANGE
-        self._change = Change()
-        return change
+        if change.grown or change.gone or change.changed:
+            self._change = Change()
+            return change
+        return NO_CHANGE
 
     # -- the root and its runs -----------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import collections
 import dataclasses
 
 from spec_envs.wrappers.crowding import Crowd
-from spec_envs.wrappers.speculation.tree.nodes import Run, RunState
+from spec_envs.wrappers.speculation.tree.nodes import DONE, Run
 
 
 @dataclasses.dataclass(slots=True)
@@ -60,9 +60,9 @@ class Crowding:
             return
         # In a queue, the calls that began later did not hold this call up.
         alone_at_first = beside.joined and not beside.own and not beside.others
-        if run.state is RunState.DONE and not alone_at_first:
+        if run.state is DONE and not alone_at_first:
             self._crowds[handler].took(run.ended_at - run.started_at, own=beside.own, others=beside.others)
-        elif run.state is not RunState.DONE:
+        elif run.state is not DONE:
             until = run.ended_at + usual_s
             self._gone[handler] = max(self._gone.get(handler, 0.0), until)
 

@@ -62,14 +62,13 @@ class Dial:
         calls = self._calls.get(node.call.handler)
         return probability * share_of(node) >= self._needed(calls, calls, root) * (1 - probability)
 
-    def is_worth_guessing(
-        self, node: Node, handler: str, guesser: GuesserEstimate, probability: float, root: Node
-    ) -> bool:
+    def is_worth_guessing(self, node: Node, handler: str, guesser: GuesserEstimate, root: Node) -> bool:
         """Whether the response to the call of ``node``, made by ``handler``, may be guessed."""
         if guesser.tokens.mean(0.0) == guesser.money.mean(0.0) == 0:
             return self.may_probe
         needed = self._needed(guesser, self._calls.get(handler), root)
-        return probability * guesser.usual_gain * share_of(node, behind=1) >= needed  # the next call's share
+        share = share_of(node, behind=1)  # of the next call
+        return node.probability_from(root) * guesser.usual_gain * share >= needed
 
     # -- what the controller is told -----------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.speculation.tree.budget import Budget, GreatestUsage
 from spec_envs.wrappers.speculation.tree.crowding import Crowding
 from spec_envs.wrappers.speculation.tree.limits import Limits
-from spec_envs.wrappers.speculation.tree.nodes import Run, RunState
+from spec_envs.wrappers.speculation.tree.nodes import DONE, Run
 
 
 class Places:
@@ -141,14 +141,14 @@ class Places:
     def end(self, run: Run) -> None:
         """``run`` has returned."""
         handler = run.call.handler
-        if run.state is RunState.DONE:
+        if run.state is DONE:
             self._made_again.discard(handler)
         if self._crowding is not None:
             self._crowding.end(run, self._usual_s(handler))
         quota = self._quotas.get(handler)
         if quota is not None:
             quota.end(run)
-        if run.state is RunState.DONE:
+        if run.state is DONE:
             self._estimate_of(handler).add(run.ended_at - run.started_at, run.usage)
         if not run.speculative:
             return

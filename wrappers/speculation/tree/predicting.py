@@ -20,7 +20,7 @@ import math
 from collections.abc import Container
 
 from spec_envs.usage import Usage
-from spec_envs.wrappers.estimates import Estimates
+from spec_envs.wrappers.estimates import Estimates, GuesserEstimate
 from spec_envs.wrappers.speculation.tree.commands import Command, Predict, StopPredicting
 from spec_envs.wrappers.speculation.tree.dial import Dial
 from spec_envs.wrappers.speculation.tree.limits import Limits
@@ -95,17 +95,18 @@ class Predicting:
     def predict(self, root: Node, now: float) -> list[Command]:
         """Put a guesser to work for each free slot, on the most probable node first."""
         commands: list[Command] = []
-        if len(self._at_work) >= self._num_slots:
+        at_work, num_slots = self._at_work, self._num_slots
+        if len(at_work) >= num_slots:
             return commands
         waiting = tuple(self.waiting)
         for node in sorted(waiting, key=lambda node: -node.score) if len(waiting) > 1 else waiting:
-            if len(self._at_work) >= self._num_slots:
+            if len(at_work) >= num_slots:
                 break
             if not self._may_predict(node, root):
                 continue
             del self.waiting[node]
             if (prediction := self._decide(node, root, now)) is not None:
-                self._at_work[node] = prediction
+                at_work[node] = prediction
                 commands.append(Predict(node, prediction.may_spend))
         return commands
 
@@ -117,11 +118,12 @@ class Predicting:
     def _decide(self, node: Node, root: Node, now: float) -> _Prediction | None:
         assert node.call is not None
         handler = node.call.handler
-        guesser, probability = self._guessers[handler], node.probability_from(root)
-        worth = self._dial.is_worth_guessing(node, handler, guesser, probability, root)
-        in_time, may_probe = self._is_in_time(node, handler), self._dial.may_probe
-        probe, may_spend = not (worth and in_time), True
+        guesser, may_spend = self._guessers[handler], True
+        worth = self._dial.is_worth_guessing(node, handler, guesser, root)
+        in_time = self._is_in_time(node, handler, guesser)
+        probe = not (worth and in_time)
         if probe:
+            may_probe = self._dial.may_probe
             self._num_left_out[handler] += 1
             if self._num_left_out[handler] % _PROBE_EVERY or not may_probe:
                 may_spend = False
@@ -132,9 +134,8 @@ class Predicting:
         self.decided[node] = True
         return _Prediction(handler, now, probe and may_spend, may_spend)
 
-    def _is_in_time(self, node: Node, handler: str) -> bool:
+    def _is_in_time(self, node: Node, handler: str, guesser: GuesserEstimate) -> bool:
         calls = self._calls.get(handler)
-        guesser = self._guessers[handler]
         if calls is None or not guesser.first_s:
             return True
         return guesser.time_left(calls, self._delay_s(node)) >= _LEAST_TIME_LEFT

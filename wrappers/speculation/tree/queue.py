@@ -12,7 +12,7 @@ import itertools
 import math
 from collections.abc import Callable
 
-from spec_envs.wrappers.speculation.tree.nodes import Node, RunState
+from spec_envs.wrappers.speculation.tree.nodes import DONE, Node
 
 #: A node with its negative rank and its turn: the greatest rank comes first, and then the earliest turn.
 _Entry = tuple[float, int, Node]
@@ -99,7 +99,7 @@ def share_of(node: Node, behind: int = 0) -> float:
     before, ancestor = behind, node.parent
     while ancestor is not None:
         run = ancestor.run
-        if (run is None or run.state is not RunState.DONE) and ancestor.side_branch is None:
+        if (run is None or run.state is not DONE) and ancestor.side_branch is None:
             before += 1
         ancestor = ancestor.parent
     before = max(1, before)

@@ -8,7 +8,7 @@ import collections
 from collections.abc import Hashable
 
 from spec_envs.calls import Call
-from spec_envs.wrappers.speculation.tree.nodes import Run, RunState
+from spec_envs.wrappers.speculation.tree.nodes import DONE, RUNNING, Run
 
 
 class SharedReads:
@@ -29,7 +29,7 @@ class SharedReads:
     def find(self, call: Call, now: float) -> Run | None:
         """The run that the ``READ`` ``call`` may share, in flight or done; ``None`` if there is no such run."""
         run = self._runs.get(call.key)
-        if run is None or run.state is RunState.RUNNING:
+        if run is None or run.state is RUNNING:
             return run
         if now - run.ended_at <= self._ttl_s:
             return run
@@ -45,7 +45,7 @@ class SharedReads:
         if not self._has(run):
             return
         self._orphans.pop(run, None)
-        if run.state is not RunState.DONE:
+        if run.state is not DONE:
             self._drop(run)
             return
         self._done[run] = None

@@ -11,12 +11,12 @@ import itertools
 from collections.abc import Iterable
 from typing import Any
 
-from spec_envs.calls import Call, Effect
+from spec_envs.calls import READ, Call
 from spec_envs.usage import Usage
 from spec_envs.values import key_or_itself
 from spec_envs.wrappers.speculation.tree.commands import Cancel, Command, Start
 from spec_envs.wrappers.speculation.tree.limits import Limits
-from spec_envs.wrappers.speculation.tree.nodes import Node, Run, RunState
+from spec_envs.wrappers.speculation.tree.nodes import CANCELLED, DONE, FAILED, RUNNING, STOPPED, Node, Run, RunState
 from spec_envs.wrappers.speculation.tree.places import Places
 from spec_envs.wrappers.speculation.tree.reads import SharedReads
 
@@ -46,7 +46,7 @@ class Runs:
     def begin(self, node: Node, now: float, *, speculative: bool) -> tuple[Run, list[Command]]:
         """The run that makes the call of ``node``: a new run, or the run of an equal ``READ`` in flight or done."""
         assert node.call is not None and node.process is not None
-        shared = self._reads.find(node.call, now) if node.call.effect is Effect.READ else None
+        shared = self._reads.find(node.call, now) if node.call.effect is READ else None
         if shared is not None:
             shared.nodes.append(node)
             self._reads.is_awaited(shared)
@@ -85,7 +85,7 @@ class Runs:
     def _launch(self, run: Run) -> list[Command]:
         self._places.begin(run)
         self._inflight[run] = None
-        if run.call.effect is Effect.READ and run.shadow_of is None:
+        if run.call.effect is READ and run.shadow_of is None:
             self._reads.add(run)
         return [Start(run)]
 
@@ -96,9 +96,9 @@ class Runs:
         run = node.run
         assert run is not None
         run.nodes.remove(node)
-        if run.nodes or (run.call.effect is Effect.READ and self._reads.keeps(run)) or node.alive:
+        if run.nodes or (run.call.effect is READ and self._reads.keeps(run)) or node.alive:
             return []
-        return self._cancel(run) if run.state is RunState.RUNNING else []
+        return self._cancel(run) if run.state is RUNNING else []
 
     def give_way(self) -> list[Command]:
         """Cancel the shared calls in flight for which no node waits: other calls need their slots."""
@@ -115,9 +115,9 @@ class Runs:
         return [command for run in self._inflight for command in self._cancel(run)]
 
     def _cancel(self, run: Run) -> list[Command]:
-        if run.state is not RunState.RUNNING:
+        if run.state is not RUNNING:
             return []
-        run.state = RunState.CANCELLED
+        run.state = CANCELLED
         return [Cancel(run)]
 
     # -- ending --------------------------------------------------------------------------------------------------
@@ -126,20 +126,20 @@ class Runs:
         """The handler of ``run`` has returned. Unless it was cancelled before, ``run`` is now ``DONE``."""
         self._require_in_flight(run)
         run.response, run.key = response, key_or_itself(response)
-        self._end(run, RunState.DONE, usage, now)
+        self._end(run, DONE, usage, now)
 
     def failed(self, run: Run, error: BaseException, usage: Usage, now: float) -> None:
         """The handler of ``run`` has raised. Unless it was cancelled before, ``run`` is now ``FAILED``."""
         self._require_in_flight(run)
-        self._end(run, RunState.FAILED, usage, now)
-        if run.state is RunState.FAILED:
+        self._end(run, FAILED, usage, now)
+        if run.state is FAILED:
             run.error = error
 
     def stopped(self, run: Run, usage: Usage, now: float) -> None:
         """The handler of the cancelled ``run`` has returned without a response."""
-        if run.state is not RunState.CANCELLED:
+        if run.state is not CANCELLED:
             raise ValueError(f"run {run.id} is {run.state.value}; only a cancelled run can stop")
-        self._end(run, RunState.STOPPED, usage, now)
+        self._end(run, STOPPED, usage, now)
 
     def commit(self, run: Run) -> bool:
         """Record that the episode uses the response of ``run``; return whether it used it before."""
@@ -151,9 +151,9 @@ class Runs:
             raise ValueError(f"run {run.id} has already ended: it is {run.state.value}")
 
     def _end(self, run: Run, state: RunState, usage: Usage, now: float) -> None:
-        run.state = state if run.state is RunState.RUNNING else RunState.STOPPED
+        run.state = state if run.state is RUNNING else STOPPED
         run.ended_at, run.usage = now, usage
         del self._inflight[run]
         self._places.end(run)
-        if run.call.effect is Effect.READ:
+        if run.call.effect is READ:
             self._reads.ended(run)
