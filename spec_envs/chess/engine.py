@@ -65,8 +65,8 @@ def stockfish_is_installed() -> bool:
 class EnginePool(MadeAnew, Closing):
     """UCI engines behind one blocking method, ``analyse``, that any number of threads may call.
 
-    The constructor starts nothing. ``close`` stops every engine; so do ``with``, the garbage collector and the end of
-    the program. Options are set where an engine offers them, and within the engine's own bounds.
+    The constructor starts nothing. The engines stop with ``close``, with the end of a ``with`` block or of the program,
+    and when the pool is garbage-collected. Options are set where an engine offers them, within the engine's own bounds.
 
     Args:
         path: The engine's program, which may be followed by arguments, as in "gnuchess --uci". Default:
@@ -116,8 +116,9 @@ class EnginePool(MadeAnew, Closing):
             CallCancelled: ``cancel`` was cancelled.
             HandlerFailed: The engine does not start, hung, died again when the query was repeated, or answered with an
                 illegal move or none.
-            InvalidConfiguration: There is no limit, or a limit is below 1; the position is impossible, and would crash
-                the engine, or is of a variant; or ``multipv`` is above 1, and the engine cannot rank moves.
+            InvalidConfiguration: There is no limit, or a limit is below 1; the position is impossible (and would crash
+                the engine), or belongs to a variant of chess; or ``multipv`` is above 1 and the engine cannot rank
+                moves.
             DependencyNotInstalled: There is no engine.
             EnvClosed: The pool was closed.
         """
@@ -128,7 +129,7 @@ class EnginePool(MadeAnew, Closing):
         multipv = integer("multipv", multipv, least=1)
         board = position.board() if isinstance(position, Position) else position.copy()
         if board.uci_variant != "chess":
-            raise InvalidConfiguration(f"engines are asked about usual chess, not about {board.uci_variant!r}")
+            raise InvalidConfiguration(f"engines analyse usual chess only, not the variant {board.uci_variant!r}")
         if not board.is_valid():
             raise InvalidConfiguration(f"no game can come to the position {board.fen()}: {board.status()!r}")
         if not any(board.legal_moves):

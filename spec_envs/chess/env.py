@@ -102,7 +102,7 @@ class ChessEnv(CallEnv[Observation, Action]):
     ## Arguments
     - ``opponent``: "builtin" (default), "stockfish", "random", "human", or a callable ``opponent(position, cancel)``
       (or ``opponent(position)``) that takes a ``Position`` and returns a move in UCI notation. Its attribute
-      ``effect``, if it has one, says whether it may be called ahead of time. The caller has to close a callable.
+      ``effect``, if it has one, says whether it may be called ahead of time. The environment does not close a callable.
     - ``color``: the agent's side, "white" (default) or "black".
     - ``max_plies``: truncate after this number of half moves; ``None`` (default) for no limit.
     - ``fen``, ``pgn``, ``opening``: the start position; give at most one of the three.
@@ -112,7 +112,7 @@ class ChessEnv(CallEnv[Observation, Action]):
     - ``render_mode``: ``None``, "ansi" (text) or "rgb_array" (a picture; needs the extra ``render``).
 
     ## Forking
-    A game is an immutable value, which forks share; a fork takes a few microseconds, however long the game is. A fork
+    A game is an immutable value, so forks share it; a fork takes a few microseconds, however long the game is. A fork
     has its own random generator, in the same state, and its own action space. Handlers are shared.
 
     ## Latency

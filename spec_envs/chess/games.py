@@ -135,12 +135,12 @@ class RecordedPlayer:
     """Plays both sides of a recorded game again, at the speed of the record.
 
     On a position of the record, the player makes the recorded move, after the recorded seconds and for the recorded
-    tokens. On any other position, which only a wrong branch has, it makes a legal move by the built-in engine, after
-    the seconds of the ply with the same number times ``exp(N(0, 0.4²))``, and for the tokens of that ply; past the end
-    of the record the last ply counts.
+    tokens. Only a wrong branch has other positions. There the player makes the move of the built-in engine. The time is
+    that of the recorded ply with the same number, multiplied by ``exp(N(0, 0.4²))``; the tokens are those of this ply.
+    Past the end of the record, the last ply counts.
 
-    Move and time depend on the position (with its history) and ``seed`` alone, not on the seed in the query. The effect
-    is ``SAMPLE`` all the same, because the player stands for a language model: equal calls must not share an execution.
+    Move and time depend only on the position (with its history) and ``seed``, not on the seed in the query. Still, the
+    effect is ``SAMPLE``, because the player stands for a language model: equal calls must not share an execution.
 
     Args:
         game: The record.

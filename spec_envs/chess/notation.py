@@ -74,7 +74,7 @@ def move_in(board: chess.Board, token: str) -> str | None:
 
 
 def only_move(board: chess.Board, text: str) -> str | None:
-    """The legal move, in UCI notation, that all of ``text`` names; ``None`` if it says more, or may mean two moves."""
+    """The legal move (in UCI) that ``text`` names; ``None`` if the text says more than this, or may mean two moves."""
     tokens = TOKEN.findall(_BEFORE.sub("", plain(text)))
     if len(tokens) != 1:
         return None

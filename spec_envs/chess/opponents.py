@@ -76,8 +76,8 @@ class RandomOpponent:
 class StockfishOpponent(Closing):
     """Plays what Stockfish plays, limited by nodes or depth, never by time, so that equal queries have equal answers.
 
-    Stockfish's own skill levels draw by the clock. So a weaker opponent searches as deep as the level allows, and
-    chooses a move by Stockfish's rule, with a draw by the query's seed.
+    Stockfish's own skill levels draw random numbers by the clock. So a weaker opponent searches as deep as the level
+    allows, and then chooses a move by Stockfish's rule, with a random number drawn from the query's seed.
 
     Args:
         depth: Plies to search. Default: 8, if ``nodes`` is not given either.
@@ -186,7 +186,7 @@ _OPPONENTS: dict[str, type[Opponent]] = {
 
 
 def opponent_of(opponent: str | Handler) -> tuple[Handler, bool]:
-    """The handler that ``opponent`` names or is, and whether it was made here, so that the environment closes it.
+    """The handler for the argument ``opponent``, and whether it was made here, so that the environment closes it.
 
     Raises:
         InvalidConfiguration: ``opponent`` is neither a callable nor a known name.

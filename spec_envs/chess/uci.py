@@ -113,7 +113,7 @@ class Engine:
 
         Raises:
             EngineDied: The process has ended.
-            HandlerFailed: It is no UCI engine, or hung and was killed.
+            HandlerFailed: The program is not a UCI engine, or hung and was killed.
         """
         late = f"it did not answer 'uci' with 'uciok' within {timeout_s} s"
         with self._task(timeout_s, cancel, lambda: late):
@@ -241,7 +241,7 @@ class Engine:
                 if "pv" in line or "option" in line:
                     heard.append(line)
                 if stranger and stranger.search(line):
-                    raise HandlerFailed(f"it speaks another protocol, perhaps XBoard's{self._last_words()}")
+                    raise HandlerFailed(f"the program speaks another protocol, perhaps XBoard's{self._last_words()}")
         raise self._died()
 
     def _died(self) -> EngineDied:

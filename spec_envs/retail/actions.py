@@ -33,14 +33,14 @@ class CallAction(NamedTuple):
 
 
 def read_action(action: object) -> str | tuple[CallAction, ...]:
-    """Return the message, or the tool calls, that an action means.
+    """Return the message, or the tool calls, that an action contains.
 
-    A mapping or a JSON object with a ``name`` is a tool call, a sequence of such is several, and any other text is a
-    message. In tau-bench's form, ``arguments`` are called ``kwargs``, and a message is
+    A mapping or a JSON object with a ``name`` is a tool call. A sequence of these is several tool calls. Any other text
+    is a message. In tau-bench's form, ``arguments`` are called ``kwargs``, and a message is
     ``{"name": "respond", "kwargs": {"content": …}}``.
 
     Raises:
-        InvalidAction: ``action`` is neither text nor tool calls with a ``name`` each, or arguments are no JSON data.
+        InvalidAction: ``action`` is neither text nor tool calls with a ``name`` each, or arguments are not JSON data.
     """
     if isinstance(action, str):
         called = parsed(action) if action.lstrip()[:1] in ("{", "[") else None
@@ -70,7 +70,10 @@ def _several(actions: Sequence[Any]) -> tuple[CallAction, ...]:
     read = tuple(map(_call, actions))
     calls = tuple(each for each in read if not isinstance(each, str))
     if len(calls) < len(read):
-        raise InvalidAction("a message to the customer is an action of its own, not one of several tool calls")
+        raise InvalidAction(
+            "a list of actions may hold only tool calls, and this list holds a message to the customer (respond): "
+            "send the message as an action of its own"
+        )
     return calls
 
 
@@ -88,7 +91,7 @@ def _call(action: Mapping[str, Any]) -> str | CallAction:
         text = json.dumps(arguments, default=_integer)
     except (TypeError, ValueError) as error:
         raise InvalidAction(
-            f"the arguments of {name} are no JSON data: {error}; they are {quoted(arguments)}"
+            f"the arguments of {name} are not JSON data: {error}; they are {quoted(arguments)}"
         ) from None
     return CallAction(str(name), frozen(json.loads(text)), text)
 

@@ -24,8 +24,8 @@ def difficulty_of(task: Task, data: RetailData) -> Difficulty:
         does not confirm, so that they must not be made.
 
     Raises:
-        InvalidConfiguration: The customer is not in these data, or the task has no scenario, so that nobody can tell
-            what its requests are about.
+        InvalidConfiguration: The customer is not in these data, or the task has no scenario, so that its requests are
+            not known.
     """
     user: Any = data.tables["users"].get(task.user_id)
     if user is None:

@@ -47,17 +47,17 @@ class RetailEnv(CallEnv[Observation, Action]):
     """The agent serves a customer of an online shop: it talks, looks things up, and changes orders through tools.
 
     ## Description
-    tau-bench's retail domain (arXiv 2406.12045): its 16 tools with the same names, arguments, outputs and errors, and
-    its score. It plays tau-bench's data and tasks if you have them, and those of its successor τ³-bench with that
-    benchmark's tools, outputs and score; a generated shop with 220 tasks comes with the package, and more of them are
-    generated from seeds. The customer and the tools are handlers.
+    tau-bench's retail domain (arXiv 2406.12045): 16 tools with the same names, arguments, outputs and errors, and the
+    same score. A generated shop with 220 tasks comes with the package, and more shops are generated from seeds. The
+    environment also plays the data and tasks of tau-bench itself; with those of its successor τ³-bench, the tools,
+    outputs and score are those of τ³-bench. The customer and the tools are handlers.
 
     ## Action Space
     Text: a message to the customer, or a tool call as JSON text,
     ``{"name": "get_user_details", "arguments": {"user_id": "…"}}``. A tool call may also be a mapping of this form, or
-    have tau-bench's form (``kwargs``, ``respond``). A wrong call is answered with an error and changes nothing. A list
-    of tool calls is taken in one step, one call after the other, each as if it were an action of its own; what follows
-    the end of the episode is not called. ``sample()`` draws one of a few actions that change nothing.
+    have tau-bench's form (``kwargs``, ``respond``). A wrong call is answered with an error and changes nothing. The
+    calls in a list of tool calls are made in one step, one after the other, each as if it were an action of its own;
+    calls behind the end of the episode are not made. ``sample()`` draws one of a few actions that change nothing.
 
     ## Observation Space
     A ``Dict`` of ``Text`` with everything that the agent may know:
@@ -85,7 +85,7 @@ class RetailEnv(CallEnv[Observation, Action]):
     "###OUT-OF-SCOPE###" in a message of the customer end the episode, too.
     *Truncated*: after ``max_steps`` actions. (τ³-bench's own runner also gives up after ten wrong tool calls.)
 
-    If the customer's first message ends the episode, the first ``step`` does, whatever its action.
+    If the customer's first message contains such a text, the first ``step`` ends the episode, whatever its action.
 
     ## Info
     | key        | value                                                                          |
@@ -96,13 +96,13 @@ class RetailEnv(CallEnv[Observation, Action]):
     | `database` | at the end: whether the data are as the gold actions leave them                |
     | `outputs`  | at the end: a dict that says for each output of the task whether it was said   |
     | `parts`    | τ³-bench, at the end: for each part of `reward_basis`, whether it is right; None: unscored |
-    | `unscored` | τ³-bench, at the end: the parts that count and could not be scored for want of a judge     |
+    | `unscored` | τ³-bench, at the end: the parts that count but were not scored, because there is no judge  |
 
     ## Arguments
     - ``data``: "embedded" (default), "generated", a folder with tau-bench's ``users.json``, ``orders.json`` and
       ``products.json``, or τ³-bench's ``db.json`` or its folder.
-    - ``data_seed``, ``size``: with "generated", the seed of the shop, at least 0 (default 0), and how many times as
-      many customers and tasks as the embedded shop it has, 1 (default) to 100.
+    - ``data_seed``, ``size``: with "generated", the seed of the shop, at least 0 (default 0), and the numbers of its
+      customers and tasks as a multiple of those of the embedded shop, 1 (default) to 100.
     - ``tasks``: a JSON file as ``load_tasks`` reads it, "embedded", "generated", or a sequence of ``Task``. Default:
       the tasks of the embedded or generated shop, or ``tasks.json``, or else the only ``tasks*.json``, in the folder
       of ``data``.
@@ -126,7 +126,8 @@ class RetailEnv(CallEnv[Observation, Action]):
     - ``render_mode``: ``None`` or "ansi" (the dialogue as text).
 
     ## Forking
-    The episode and the data are immutable values. A fork shares them, and takes some microseconds, whatever their size.
+    The episode and the data are immutable values, so forks share them. A fork takes some microseconds, whatever the
+    size of the data.
     Handlers are shared.
 
     ## Latency
@@ -329,7 +330,7 @@ def _tasks_of(
 
 
 def _policy_text(data: str | os.PathLike[str]) -> str:
-    """Return the policy that belongs to the data: the one in their folder, or ours."""
+    """Return the policy that belongs to the data: the policy in their folder, or the policy of this library."""
     if os.fspath(data) in BUILT_IN or not (path := folder_of(data) / "policy.md").is_file():
         return POLICY_TEXT
     return path.read_text(encoding="utf-8")

@@ -42,11 +42,11 @@ def load_data(
     """Load the data that a ``StoreSnapshot`` starts from. The same data are loaded once in a process.
 
     Args:
-        data: "embedded" for the shop that comes with the package, "generated" for another one, which is generated from
-            ``data_seed``, a folder with tau-bench's ``users.json``, ``orders.json`` and ``products.json``, or the
+        data: "embedded" for the shop that comes with the package; "generated" for another shop, which is generated from
+            ``data_seed``; a folder with tau-bench's ``users.json``, ``orders.json`` and ``products.json``; or the
             ``db.json`` of τ³-bench or its folder. Tools, outputs and hash are those of the benchmark of the data.
         data_seed: With "generated": the seed, at least 0 (default 0).
-        size: With "generated": how many times as many customers as in the embedded shop, 1 (default) to 100.
+        size: With "generated": the number of customers, as a multiple of the embedded shop's, 1 (default) to 100.
 
     Raises:
         InvalidConfiguration: There is no such folder, or its files do not hold retail data; the message says where. Or

@@ -62,7 +62,7 @@ class ToolQuery:
     Attributes:
         name: The name of the tool, which may not exist.
         text: The arguments as JSON text.
-        store: The part of the data that the tool looks at; all data are in ``store.snapshot``.
+        store: The part of the data that the tool reads; all data are in ``store.snapshot``.
         arguments: The arguments; in the environment's own queries they cannot be changed.
         episode: The episode's name, for a shop that keeps the data of many episodes.
         step: The number of actions before this call, of which each tool call is one; so ``episode`` and ``step``

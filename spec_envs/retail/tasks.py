@@ -85,7 +85,7 @@ class Criteria:
 
     Attributes:
         basis: The parts that count.
-        compares_data: Whether there is anything to compare the data with; if not, any data are right.
+        compares_data: Whether the data are compared with those that the gold actions leave; if not, any data are right.
         assertions: Sentences about the dialogue that have to be true, which a judge decides.
     """
 
@@ -96,7 +96,7 @@ class Criteria:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Task:
-    """A task of tau-bench or τ³-bench, or in their form. Nothing of it can change, so it is shared and never copied.
+    """A task of tau-bench or τ³-bench, or in their form. A task is immutable, so it is shared and never copied.
 
     Attributes:
         split: "train", "dev" or "test"; "" for a task that is in no split.
@@ -104,8 +104,8 @@ class Task:
         user_id: The customer's id; "" for a task of τ³-bench, which does not say who the customer is.
         instruction: The customer's part in words, for a language model or a person; the agent never sees it.
         actions: Gold actions. The task is solved if the data are as these actions leave them.
-        outputs: Texts that the agent must say to the customer; upper and lower case are the same, and commas in what
-            the agent says do not count.
+        outputs: Texts that the agent must say to the customer. Upper and lower case count as equal, and commas in the
+            agent's messages are ignored.
         scenario: The customer's part as data, for the scripted customer; ``None`` for the tasks of the benchmarks.
         id: The id of a task of τ³-bench; "" for other tasks.
         criteria: What counts for the score of a task of τ³-bench; ``None``: the data and the outputs, as in tau-bench.
@@ -146,7 +146,7 @@ def replay(store: StoreSnapshot, actions: Iterable[Action]) -> tuple[list[str], 
 
 
 def customer_in(store: StoreSnapshot, task: Task) -> str:
-    """Return the id of a task's customer: if the task does not say it, of whoever the first gold action is about."""
+    """Return the id of a task's customer; if the task does not name it, that of the first gold action's user."""
     if task.user_id:
         return task.user_id
     for action in task.actions:

@@ -39,7 +39,7 @@ class HumanCustomer:
 
 
 class RecordedCustomer:
-    """Says what the customer of a recorded conversation said, as long as the agent says the same as in the recording.
+    """Repeats the customer's messages of a recorded conversation, as long as the agent says the same as recorded.
 
     The agent's tool calls may differ from the recorded ones.
 

@@ -123,7 +123,7 @@ class Corpus:
     def find(self, name: str) -> Page | None:
         """The page with the title ``name``, or the target of the redirect ``name``; ``None`` if there is neither.
 
-        An exact match wins. Otherwise case, and underscores in place of spaces, are ignored.
+        An exact match wins. If there is none, upper and lower case are ignored, and underscores count as spaces.
         """
         page = self._pages.get(name)
         if page is None and name in self._redirects:

@@ -20,15 +20,17 @@ def difficulty_of(question: Question, corpus: Corpus) -> Difficulty:
         corpus: The wiki.
 
     Returns:
-        ``hops``: the pages that have to be read. ``writes``: 0, since nothing is changed. ``distractors``: the other
-        pages about something that has the name of one of these, so that the name alone does not lead to the page.
-        ``negations``: how often the question asks for what is *not* so.
+        ``hops``: the pages that have to be read. ``writes``: 0, since nothing is changed. ``distractors``: other pages
+        about things with the same name as a page that has to be read, so that the name alone does not lead to this
+        page. ``negations``: how often the question says "not".
 
     Raises:
-        InvalidConfiguration: The question does not tell the pages, or one of them is not in this corpus.
+        InvalidConfiguration: The question does not name its pages, or one of these pages is not in ``corpus``.
     """
     if not question.supporting:
-        raise InvalidConfiguration(f"question {question.id!r} does not tell the pages that its answer follows from")
+        raise InvalidConfiguration(
+            f"question {question.id!r} does not name the pages that its answer follows from (Question.supporting)"
+        )
     distractors = 0
     for title in question.supporting:
         if corpus.find(title) is None:

@@ -37,7 +37,7 @@ START = "Answer the question by search[entity], lookup[keyword] and finish[answe
 
 
 class SearchEnv(CallEnv[Observation, Action]):
-    """The agent answers a question by searching an encyclopedia and following what it finds.
+    """The agent answers a question by searching an encyclopedia, page after page.
 
     ## Description
     ReAct's Wikipedia environment (arXiv 2210.03629) with HotpotQA's questions and score (arXiv 1809.09600). The pages
@@ -50,14 +50,14 @@ class SearchEnv(CallEnv[Observation, Action]):
     | text              | tool call                                           | result                                |
     |-------------------|-----------------------------------------------------|---------------------------------------|
     | `search[entity]`  | `{"name": "search", "arguments": {"entity": "…"}}`  | the first five sentences of the page  |
-    | `lookup[keyword]` | `{"name": "lookup", "arguments": {"keyword": "…"}}` | its next sentence with the keyword    |
+    | `lookup[keyword]` | `{"name": "lookup", "arguments": {"keyword": "…"}}` | the next sentence with the keyword    |
     | `finish[answer]`  | `{"name": "finish", "arguments": {"answer": "…"}}`  | the episode ends                      |
 
     Names may be in upper or lower case. If there is no such page, or only a page that lists what the name may refer to,
-    ``search`` returns "Could not find …. Similar: […]." and ``lookup`` still reads the page found before. ``lookup``
-    returns "(Result 1 / 2) …", and "No more results." after the last sentence. A malformed action returns
-    "Invalid action: …" and costs a step. An action with more than 2,000 characters, or one that is neither text nor
-    JSON data, raises ``InvalidAction``. ``sample()`` draws one of a few fixed actions.
+    ``search`` returns "Could not find …. Similar: […].", and ``lookup`` still reads the page that was found before.
+    ``lookup`` returns "(Result 1 / 2) …", and "No more results." after the last sentence. A malformed action returns
+    "Invalid action: …" and costs a step. An action with more than 2,000 characters, or an action that is neither text
+    nor JSON data, raises ``InvalidAction``. ``sample()`` draws one of a few fixed actions.
 
     ## Observation Space
     A ``Dict`` with everything that the agent may know:
@@ -94,24 +94,24 @@ class SearchEnv(CallEnv[Observation, Action]):
 
     ## Arguments
     - ``backend``: "corpus" (default); "http" or "browser", which read a MediaWiki site; or a callable
-      ``backend(query)`` or ``backend(query, cancel)`` that takes a ``FetchQuery`` and returns a ``Fetched``. The caller
-      has to close a callable.
+      ``backend(query)`` or ``backend(query, cancel)`` that takes a ``FetchQuery`` and returns a ``Fetched``. The
+      environment does not close a callable.
     - ``site``: the address of the site that "http" and "browser" read, such as ``"https://en.wikipedia.org"``. No other
       site is contacted. ``HttpBackend`` and ``BrowserBackend`` have more settings.
     - ``corpus``: the pages of the backend "corpus": "embedded" (default), "generated", a folder, a ``.jsonl`` file or a
       HotpotQA file with contexts (see ``load_corpus``), or a ``Corpus``.
-    - ``world_seed``, ``size``: with "generated", the seed of the world, at least 0 (default 0), and how many times as
-      large as the embedded world it is, 1 (default) to 100.
+    - ``world_seed``, ``size``: with "generated", the seed of the world, at least 0 (default 0), and the size of the
+      world as a multiple of the embedded world, 1 (default) to 100.
     - ``questions``: "embedded", "generated", a HotpotQA file (see ``load_questions``), or a sequence of ``Question``.
-      Default: "generated" if the corpus is generated, else "embedded". If they tell the pages that they need, some of
-      these must be in the corpus.
+      Default: "generated" if the corpus is generated, else "embedded". If the questions name the pages that they need,
+      at least one of these pages must be in the corpus.
     - ``split``: which of the embedded or generated questions: "train", "dev", "test" (default), or ``None`` for all.
     - ``question_index``: index of the question for all episodes; ``None`` (default) draws a question in each ``reset``.
     - ``max_steps``: truncate after this number of actions (default 10).
     - ``render_mode``: ``None`` or "ansi" (question, actions and results, as text).
 
     ## Forking
-    Episodes and pages are immutable. So a fork shares them, and takes some microseconds whatever the length of the
+    Episodes and pages are immutable, so forks share them. A fork takes some microseconds, whatever the length of the
     episode. Handlers are shared; the backends "http" and "browser" are closed with the last fork.
 
     ## Latency

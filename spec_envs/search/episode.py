@@ -74,7 +74,7 @@ class Episode:
         return self._after(mistake, f"Invalid action: {mistake.reason}.")
 
     def found(self, act: Act, fetched: Fetched) -> Episode:
-        """The episode after a search. If that found no page, or a disambiguation page, ``page`` stays as it was."""
+        """The episode after a search. ``page`` changes only if the search found a page, and no disambiguation page."""
         page = fetched.page
         if page is None:
             return self._after(act, not_found(act.argument, fetched.similar))

@@ -84,8 +84,10 @@ def load_corpus(source: str | os.PathLike[str], *, world_seed: int | None = None
         if path.suffix in (".json", ".jsonl") and path.is_file():
             has_questions = path.suffix == ".json" or holds_questions(path)
             return _corpus(path, read_context_pages(path) if has_questions else read_lines(path))
+        if not path.exists():
+            raise InvalidConfiguration(f'corpus must be "embedded", "generated", a folder or file; there is no {path}')
     raise InvalidConfiguration(
-        f'a corpus is "embedded", "generated", a folder, a .jsonl or a .json file, not {source!r}'
+        f'corpus must be "embedded", "generated", a folder, a .jsonl or .json file, or a Corpus, not {source!r}'
     )
 
 
@@ -99,12 +101,11 @@ def load_questions(
     """Load questions.
 
     Args:
-        source: "embedded" for the questions about the embedded world, "generated" for those about a generated one, or a
-            HotpotQA file: a list of objects with ``question``, ``answer`` and ``type``. ``_id`` (or ``id``) and
-            ``supporting_facts`` are read as well. The objects may also stand on a line each, and have the form that
-            Hugging Face gives them.
+        source: "embedded" for the questions about the embedded world, "generated" for questions about a generated
+            world, or a HotpotQA file: a list of objects with ``question``, ``answer`` and ``type``. ``_id`` (or
+            ``id``) and ``supporting_facts`` are read as well. The files of Hugging Face are read, too.
         split: Which of the embedded or generated questions: "train", "dev", "test", or ``None`` for all. A file is a
-            split of its own, so ``split`` changes nothing there.
+            single split, so ``split`` has no effect on a file.
         world_seed: With "generated": as for ``load_corpus``.
         size: With "generated": as for ``load_corpus``.
 
@@ -121,15 +122,16 @@ def load_questions(
     path = Path(source)
     if path.suffix not in (".json", ".jsonl") or not path.is_file():
         raise InvalidConfiguration(
-            f'questions are "embedded", "generated" or a HotpotQA file (.json or .jsonl), not {str(path)!r}'
+            f'questions must be "embedded", "generated" or an existing HotpotQA file (.json or .jsonl), '
+            f"not {str(path)!r}"
         )
     return read_questions(path)
 
 
 def check_questions(corpus: object, questions: Iterable[Question]) -> None:
-    """Raise ``InvalidConfiguration`` if the questions tell their pages and none of these is in ``corpus``.
+    """Raise ``InvalidConfiguration`` if the questions name their pages and none of these pages is in ``corpus``.
 
-    Of a backend that is no ``Corpus`` it is not known which pages there are.
+    A backend that is not a ``Corpus`` is not checked, since its pages are not known.
     """
     titles = dict.fromkeys(title for question in questions for title in question.supporting)
     if isinstance(corpus, Corpus) and titles and all(corpus.find(title) is None for title in titles):
@@ -161,7 +163,7 @@ def make_backend(
     world_seed: int | None,
     size: int | None,
 ) -> tuple[Callable[..., Any], bool]:
-    """The handler that ``backend`` names or is, and whether the caller has to close it because it was made here.
+    """The handler for the argument ``backend``, and whether it was made here, so that the caller has to close it.
 
     Raises:
         InvalidConfiguration: There is no such backend, or an argument belongs to another backend.

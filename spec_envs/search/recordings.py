@@ -77,7 +77,7 @@ class RecordedStep:
         seconds: How long the site took.
         thought: The text that the agent wrote before the action.
         guessed_actions: Predictions of the action, most likely first.
-        guessed_observation: Prediction of the result of a search; empty if there was none.
+        guessed_observation: Prediction of the result of a search; empty if there was no prediction.
         guess_seconds: How long guessing took. The file has 0 for a step without a search, where guessing was not timed;
             then it is the median of the other steps of the episode, or else of the file.
     """

@@ -23,12 +23,12 @@ _CHARACTERS_PER_TOKEN = 4
 class RecordedAgent:
     """A policy that acts as recorded, after a drawn time, since thinking times are not recorded.
 
-    On a recorded observation it returns the recorded action, written as in the transcript (``search[…]``). On any other
-    observation, which only a wrong branch has, it returns the first recorded action that was not taken yet; if all were
-    taken, it finishes with the right answer.
+    On a recorded observation the agent returns the recorded action, written as in the transcript (``search[…]``). Only
+    a wrong branch has other observations. There the agent returns the first recorded action that was not taken yet; if
+    all were taken, the agent finishes with the right answer.
 
-    The thinking time is ``median_s * exp(N(0, 0.4²))`` seconds, and depends on the observation and ``seed`` alone. The
-    number of tokens is estimated as one for four characters of the observation (read) and of thought and action
+    The thinking time is ``median_s * exp(N(0, 0.4²))`` seconds, and depends only on the observation and ``seed``. The
+    estimated number of tokens is one for every four characters of the observation (read), and of thought and action
     (written). The effect is ``SAMPLE``, since the policy stands for a language model: equal calls do not share a draw.
 
     Args:
@@ -76,9 +76,9 @@ class RecordedAgent:
 class RecordedSite:
     """Answers ``fetch`` calls as recorded, after the recorded time.
 
-    A search that the episode did not make, which only a wrong branch does, has the result of the same search in another
-    episode. If no episode made it, there is no such page. Its time is the median of the episode's recorded times,
-    multiplied by ``exp(N(0, 0.4²))``; the factor depends on the query and ``seed`` alone.
+    Only a wrong branch makes a search that is not in the episode. The result is that of the same search in another
+    episode; if no episode has this search, there is no such page. The time of this search is the median of the
+    episode's recorded times, multiplied by ``exp(N(0, 0.4²))``; the factor depends only on the query and ``seed``.
 
     Args:
         episode: The recorded episode.

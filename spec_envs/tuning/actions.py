@@ -27,7 +27,8 @@ def read_action(knobs: tuple[Knob, ...], action: object, current: Setting) -> Se
     """The setting that an action describes, with each value moved to its knob's grid.
 
     A mapping, or a JSON object as text, has values by the names of knobs; other knobs keep their ``current`` values. A
-    choice is given by name, in a mapping also by number. Anything else is read as coordinates from -1 to 1, one a knob.
+    choice is given by name, or by number in a mapping. Anything else is read as coordinates from -1 to 1, one for each
+    knob.
 
     Raises:
         InvalidAction: ``action`` has another form, names an unknown knob, or has a value out of bounds.

@@ -12,7 +12,7 @@ _SIBLINGS = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 
 
 def core_sets(size: int) -> list[CoreSet]:
-    """As many disjoint sets of ``size`` cores as the cores that this process may use allow.
+    """The greatest number of disjoint sets of ``size`` cores, made of the cores that this process may use.
 
     Of the hardware threads of one core only the first is used, since the others would disturb it.
 

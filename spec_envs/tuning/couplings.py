@@ -14,8 +14,8 @@ _OVERWRITES |= {other: name for name, other in _OVERWRITES.items()}
 
 _ROOT = "/"
 _POLICIES = "/sys/devices/system/cpu/cpufreq/policy*"
-#: The settings that may change when another one is written, by the end of its path: paths from its folder. In both "*"
-#: stands for any name; "{folder}" is the name of the folder, and "{name}" that of the setting.
+#: By the end of a setting's path: the settings that may change when this setting is written, as paths from its folder.
+#: "*" stands for any name, "{folder}" for the name of the folder, and "{name}" for that of the setting.
 _CHANGES: dict[str, tuple[str, ...]] = {
     # A disk gets a new scheduler with settings of its own. The limits of a disk raise its read-ahead again.
     "scheduler": ("nr_requests", "wbt_lat_usec", "async_depth", "iosched/*"),

@@ -66,9 +66,10 @@ class TuningEnv(CallEnv[Observation, Action]):
     | `machine` | (3,)                       | load per core, memory in use (0 to 1), context switches per second     |
 
     With ``observation="box"`` one ``Box(-1, 1)``: the window's number (1: the last window), ``history`` and ``machine``
-    in a row, scaled for a neural network. Times and rates are logarithms: -1, 0 and 1 are a microsecond, a
-    millisecond and a second, or 1, 1,000 and 1,000,000 a second; or a load per core of 0.001, 1 and 1,000. Shares go
-    from -1 to 1. What lies beyond is clipped. Rows before the first window are zeros.
+    in a row, scaled for a neural network. Times and rates are logarithms: -1, 0 and 1 stand for times of a microsecond,
+    a millisecond and a second, for rates of 1, 1,000 and 1,000,000 a second, and for loads per core of 0.001, 1 and
+    1,000. Shares from 0 to 1 become numbers from -1 to 1. Values beyond these limits are clipped. Rows before the first
+    window are zeros.
 
     With ``observation="text"`` a ``Text``: a JSON object with the same content and a description of knobs, goal and
     units. ``spec_envs.tuning.Report.of(observation, knobs)`` reads ``Dict`` and ``Text``.
@@ -99,8 +100,8 @@ class TuningEnv(CallEnv[Observation, Action]):
     |                  | if ``best`` is None                                                                    |
 
     ## Arguments
-    - ``backend``: "simulated" (default), "eevdf", "sysbench", "sqlite", "sysctl", or a ``Backend``, which the caller
-      has to close.
+    - ``backend``: "simulated" (default), "eevdf", "sysbench", "sqlite", "sysctl", or a ``Backend``, which the
+      environment does not close.
     - ``workload``: what runs, such as ``RoundRobin(9.5, tasks=4)`` or ``Surface(6)``; ``None`` (default) for the
       workload of the backend.
     - ``windows``: number of windows in an episode (default 20).
@@ -115,7 +116,7 @@ class TuningEnv(CallEnv[Observation, Action]):
     - ``render_mode``: ``None``, "ansi" (a line for each window) or "rgb_array" (curves; needs the extra ``plot``).
 
     ## Forking
-    An episode is an immutable value, which forks share; a fork takes some microseconds. The backend is shared too.
+    An episode is an immutable value, so forks share it; a fork takes some microseconds. Forks share the backend, too.
     Equal queries (workload, setting, seed and window) may share a measurement; different queries never do.
 
     ## Latency

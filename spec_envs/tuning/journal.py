@@ -85,7 +85,7 @@ class Journal(Closing):
             _write(path, text)
 
     def note(self, *paths: str) -> None:
-        """Write the old values of settings to the journal, and of those that they may change, unless they are there.
+        """Write old values to the journal, unless it has them: of settings, and of those that may change with them.
 
         Settings that are written together are noted together, since the first may change the second.
 
@@ -106,11 +106,11 @@ class Journal(Closing):
                         self._old[each] = old
 
     def restore(self) -> dict[str, str]:
-        """Restore all settings; the restored values by path.
+        """Restore all settings, and return the restored values by path.
 
         Raises:
-            HandlerFailed: A setting cannot be restored, or a line of the journal cannot be read. It stays in the
-                journal. All other settings are restored.
+            HandlerFailed: A setting cannot be restored, or a line of the journal cannot be read. The line of this
+                setting stays in the journal. All other settings are restored.
         """
         with self._mutex:
             failed = self._put_back()
@@ -126,7 +126,7 @@ class Journal(Closing):
         return put_back
 
     def _put_back(self) -> dict[str, str]:
-        """Write the old values; what is wrong with the settings that do not have them in the end, by path."""
+        """Write the old values; return, by path, what is wrong with each setting that does not have its old value."""
         failed: dict[str, str] = {}
         for number in range(_ROUNDS):  # several rounds, since what is written may change another setting
             failed = {}

@@ -45,7 +45,7 @@ class _Attributes(ctypes.Structure):
 
 
 def check_kernel(release: str | None = None, machine: str | None = None) -> None:
-    """Raise ``InvalidConfiguration``, with what can be used instead, unless slices can be set here (by default)."""
+    """Raise ``InvalidConfiguration`` unless a kernel (default: this machine's) can set slices; name other backends."""
     if sys.platform != "linux":
         raise InvalidConfiguration(f"scheduler slices need Linux, and this is {sys.platform}; {_INSTEAD}")
     release, machine = release or platform.release(), machine or platform.machine()

@@ -90,7 +90,7 @@ class MeasureQuery:
         window: Number of the window in the episode, from 0.
         window_s: Length of the window in seconds, settling included.
         settle_s: Seconds at the start of the window in which nothing counts.
-        previous: The setting before, if the backend says that it matters; otherwise ``None``.
+        previous: The previous setting, if the backend says that it influences the measurement; otherwise ``None``.
     """
 
     workload: Workload
@@ -170,7 +170,7 @@ class Reward:
         return float(getattr(metrics, self._metric))
 
     def of(self, metrics: Metrics, reference: float | None) -> float:
-        """The reward of a window; 0 if it is not valid, or no window was, so that there is no ``reference`` figure."""
+        """The reward of a window; 0 if the window is not valid, or if there is no ``reference`` figure yet."""
         if reference is None or not metrics.valid:
             return 0.0
         gain = math.log(reference / self.figure(metrics)) * self._sign

@@ -54,7 +54,7 @@ class Report:
         """The value of an observation of arrays or text; ``knobs`` are the knobs of the environment.
 
         Raises:
-            InvalidConfiguration: It is a box, whose scaled figures are rounded.
+            InvalidConfiguration: The observation is a box, in which figures are scaled and rounded.
         """
         if isinstance(observation, np.ndarray):
             raise InvalidConfiguration('a box cannot be read exactly; make the environment with observation="dict"')

@@ -293,7 +293,7 @@ def test_a_path_may_be_a_path_object(tmp_path):
 
 @pytest.mark.parametrize("board", [each for each in chess.variant.VARIANTS if each.uci_variant != "chess"])
 def test_variants_are_refused(fake, board):
-    with fake.pool(BEST) as pool, pytest.raises(InvalidConfiguration, match=f"not about '{board.uci_variant}'"):
+    with fake.pool(BEST) as pool, pytest.raises(InvalidConfiguration, match=f"not the variant '{board.uci_variant}'"):
         pool.analyse(board(), depth=1)
 
 

@@ -193,7 +193,7 @@ class TestActions:
     def test_integers_of_numpy_are_integers(self):
         expected = (CallAction("f", {"n": 3}, '{"n": 3}'),)
         assert read_action({"name": "f", "arguments": {"n": np.int64(3)}}) == expected
-        with pytest.raises(InvalidAction, match="no JSON data"):
+        with pytest.raises(InvalidAction, match="not JSON data"):
             read_action({"name": "f", "arguments": {"n": np.bool_(True)}})
 
     def test_arguments_that_never_end(self):

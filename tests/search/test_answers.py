@@ -498,7 +498,7 @@ def test_a_page_that_is_too_deep_is_given_up_in_time(make):
     settings = WebSettings(timeout_s=5.0, attempts=1, requests_per_s=float("inf"))
     with HostileSite(answers) as site, make(site.url, settings=settings) as backend:
         start = time.monotonic()
-        with pytest.raises(HandlerFailed, match="levels deep|took the browser longer than 5 s to show"):
+        with pytest.raises(HandlerFailed, match="levels deep|the browser took longer than 5 s to show"):
             ask(backend, "deep")
         assert time.monotonic() - start < 60  # it was minutes; the browser itself takes seconds to start
         assert ask(backend, "next") == page("Here.")

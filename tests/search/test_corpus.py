@@ -189,7 +189,7 @@ class TestLoading:
         (tmp_path / "broken.json").write_text("{", encoding="utf-8")
         for source, message in (
             (tmp_path, "holds no page"),
-            (tmp_path / "nothing", "a corpus is"),
+            (tmp_path / "nothing", "corpus must be"),
             (tmp_path / "broken.json", "cannot be read as JSON"),
         ):
             with pytest.raises(InvalidConfiguration, match=message):

@@ -113,7 +113,7 @@ class TestQuestions:
         assert difficulty_of(question, Corpus(pages)) == Difficulty(hops=2, writes=0, distractors=1, negations=0)
         negated = dataclasses.replace(question, text="Who was not born in Tallow?", supporting=("Ada Fenwick",))
         assert difficulty_of(negated, Corpus(pages)) == Difficulty(hops=1, writes=0, distractors=0, negations=1)
-        with pytest.raises(InvalidConfiguration, match="does not tell the pages"):
+        with pytest.raises(InvalidConfiguration, match="does not name the pages"):
             difficulty_of(dataclasses.replace(question, supporting=()), Corpus(pages))
         with pytest.raises(InvalidConfiguration, match="'Elm' of question 'q' is not in this corpus"):
             difficulty_of(dataclasses.replace(question, supporting=("Elm",)), Corpus(pages))

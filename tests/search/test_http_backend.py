@@ -245,7 +245,7 @@ def test_a_backend_that_is_dropped_leaves_nothing():
         ("file:///etc", "a page's address is http://HOST"),
         ("127.0.0.1:80", "a page's address is http://HOST"),
         ("http://user:secret@host", "a page's address is http://HOST"),
-        ("http://host/wiki/", "a site is an address without path, such as 'http://host:80'"),
+        ("http://host/wiki/", "a site must be an address without a path, such as 'http://host:80'"),
     ],
 )
 def test_bad_sites_are_refused(site, message):

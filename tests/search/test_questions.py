@@ -134,7 +134,7 @@ def test_a_wrong_file_is_named(tmp_path, content, message):
 
 
 def test_what_is_no_source():
-    with pytest.raises(InvalidConfiguration, match="questions are .* or a HotpotQA file"):
+    with pytest.raises(InvalidConfiguration, match="questions must be .* HotpotQA file"):
         load_questions("nothing.json")
     with pytest.raises(InvalidConfiguration, match="split must be one of"):
         load_questions("embedded", "validation")

@@ -50,7 +50,7 @@ MIXTURE: Mixture = (
 
 
 def generate_tasks(name: str, store: StoreSnapshot, split: str, mixture: Mixture = MIXTURE) -> tuple[Task, ...]:
-    """Return the tasks of a split, each of which its solving actions were seen to solve.
+    """Return the tasks of a split. Each was checked: its gold actions solve it.
 
     Args:
         name: The name of the data, which seeds the draws.
@@ -85,7 +85,7 @@ def _task(name: str, store: StoreSnapshot, users: list[str], split: str, index: 
 
 
 def _is_solved(task: Task, store: StoreSnapshot) -> bool:
-    """Return whether the gold actions find the customer, are accepted, tell the outputs, and do what they should."""
+    """Return whether the gold actions find the right customer, raise no error, yield the outputs, and fit the task."""
     outputs, after = replay(store, task.actions)
     accepted = not any(output.startswith("Error") for output in outputs)
     told = all(any(was_said(wanted, output) for output in outputs) for wanted in task.outputs)

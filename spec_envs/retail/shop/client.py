@@ -25,12 +25,12 @@ from spec_envs.retail.tools.tool import ToolResponse
 class HttpTools(MadeAnew, Closing):
     """Calls the tools of a shop on the network (``spec-envs shop``); give it to ``SpecRetail-v0`` as ``tools``.
 
-    The shop keeps each episode's data apart, under the episode's name. Reads may be made ahead of time. A write changes
-    the shop's data, so it is never made ahead. It carries a key, the number of the step, so the shop carries it out
-    once even if this client, or a step that is made again, repeats the call. It also carries the digest of the data
-    that the agent saw, and the shop refuses it if its data are different.
+    The shop keeps the data of each episode apart, under the episode's name. Reads may be made ahead of time. A write
+    changes the shop's data, so it is never made ahead of time. A write carries the number of the step as a key: if this
+    client repeats the call, or the step is made again, the shop still carries out the write only once. A write also
+    carries the digest of the episode's data; the shop refuses the write if the shop's data are different.
 
-    May be called from several threads. Each call under way has a connection of its own, which later calls reuse.
+    Several threads may use this object. Each call under way has a connection of its own, which later calls reuse.
 
     Args:
         url: The shop's address: "http://127.0.0.1:8000".

@@ -20,7 +20,7 @@ MODULUS = 1 << 128
 
 
 def record_digest(table: str, key: str, record: Any) -> int:
-    """Return our digest of a record under its table and key. The order of fields counts, and 1, 1.0 and true differ."""
+    """Return this library's digest of a record under its table and key. Field order counts; 1, 1.0 and true differ."""
     # The lengths keep ("ab", "c") and ("a", "bc") apart.
     text = f"{len(table)}:{table}{len(key)}:{key}{json.dumps(record)}"
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest(), "little")

@@ -1,4 +1,4 @@
-"""The state of the shop as an immutable value: the loaded data, and on top of them the records that changed since.
+"""The state of the shop as an immutable value: the loaded data, and the records that have changed since.
 
 Records are JSON objects that all snapshots share, and cannot be changed in place. Code that changes a record builds a
 new one, which shares its unchanged parts with the old one.

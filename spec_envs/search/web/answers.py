@@ -53,7 +53,7 @@ _ATTRIBUTE = re.compile(r"([^\s\"'<>/=]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\
 _REFRESH = re.compile(
     r"\s*(?=[\d.])(\d*)[\d.]*\s*(?:[;,]\s*|\s)(?:url\s*=\s*)?(?:\"([^\"]*)|'([^']*)|(.*))", re.S | re.I
 )
-#: The statuses of pages: as asked for, or as a proxy has changed it; or there is none, and the page says so.
+#: The statuses that a page may have: 200, 203 (a proxy has changed the page), 404 (the page says: no such article).
 _PAGES = (200, 203, 404)
 #: The characters of an address that stay as they are.
 _KEPT = "!#$%&'()*+,/:;=?@[]~"

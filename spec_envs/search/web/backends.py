@@ -21,7 +21,7 @@ from spec_envs.search.web.mediawiki import check_number_of_tags, parse, search_p
 
 
 class SiteBackend(MadeAnew, Closing):
-    """What the backends that read a MediaWiki site share: its address, and the client with the sites it may contact."""
+    """The common part of the backends that read a MediaWiki site: the site's address, and the client that reads it."""
 
     effect: ClassVar[Effect] = Effect.READ
 
@@ -46,7 +46,7 @@ def _site_of(address: str) -> str:
     """Scheme, host and port of a site's address, which must have no path."""
     origin = origin_of(address)
     if address.partition("://")[2].rstrip("/").count("/"):
-        raise InvalidConfiguration(f"a site is an address without path, such as {origin!r}, not {address!r}")
+        raise InvalidConfiguration(f"a site must be an address without a path, such as {origin!r}, not {address!r}")
     return origin
 
 
@@ -97,11 +97,12 @@ _GRACE_S = 2.0
 class BrowserBackend(SiteBackend):
     """Answers ``fetch`` calls by loading pages of a MediaWiki site in headless Chromium, driven by Selenium.
 
-    Pages are read as by ``HttpBackend``, with the same results. Only the site is contacted, whatever a page tries to
-    load, and only with ``GET``; scripts do not run. Each browser loads one page at a time, for one thread. A browser
-    that crashed is replaced, and its page loaded again. The constructor starts nothing: ``prepare`` starts the browsers
-    ahead of time, otherwise the first call does. ``close``, ``with``, the garbage collector and the end of the program
-    end them. A signal that Python does not handle does not: after ``SIGTERM`` or ``SIGKILL`` the browsers stay.
+    The results are the same as those of ``HttpBackend``. Only the site is contacted, whatever a page tries to load, and
+    only with ``GET``; scripts do not run. Each browser loads one page at a time, for one thread. If a browser crashes,
+    another browser takes its place and loads the page again. The constructor starts nothing: ``prepare`` starts the
+    browsers ahead of time, otherwise the first call does. The browsers end with ``close``, with the end of a ``with``
+    block or of the program, and when the backend is garbage-collected. They go on after a signal that Python does not
+    handle, such as ``SIGTERM`` or ``SIGKILL``.
 
     Args:
         site: Address of the site, such as ``"https://en.wikipedia.org"`` or that of a ``WikiSite``.
@@ -154,7 +155,7 @@ class BrowserBackend(SiteBackend):
                     return read_page(*page)
                 except TimeoutError:
                     self._pool.replace(browser)
-                    raise HandlerFailed(f"{url} took the browser longer than {timeout_s:g} s to show") from None
+                    raise HandlerFailed(f"the browser took longer than {timeout_s:g} s to show {url}") from None
                 except HandlerFailed:
                     cancel.raise_if_cancelled()  # a load that is cut off looks like one that failed
                     raise

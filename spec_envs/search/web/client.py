@@ -47,8 +47,8 @@ class WebSettings:
         max_redirects: How many redirects may lead to one page (>= 0), with those by ``<meta http-equiv="refresh">``.
         requests_per_s: How many requests per second the site gets (> 0); ``math.inf`` for no limit.
         user_agent: The ``User-Agent`` header. Many sites want it to name a way to reach you.
-        certificates: A file (PEM) with the certificates that vouch for ``https`` sites, where they are private ones;
-            ``None`` for those of the web.
+        certificates: A file (PEM) with the certificates of a private authority, for ``https`` sites; ``None`` for the
+            public authorities.
     """
 
     timeout_s: float = 15.0

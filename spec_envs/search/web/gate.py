@@ -1,13 +1,13 @@
 """A gate between one browser and the web: a proxy on this machine that lets allowed requests through.
 
-The browser is started so that all requests of all pages go to its gate: pages, frames, images, scripts. For each load
-the ``WebClient`` makes a ``GET`` of one page of an allowed site, within its bounds, and follows redirects; only HTML is
-passed on, as UTF-8, so that the browser shows what a reader without a browser reads; the gate keeps the text of the
-page, since a browser's repairs of broken markup differ from those of the parser here. All other requests are refused.
+The browser sends all requests of all pages to its gate: pages, frames, images, scripts. For each load the ``WebClient``
+requests one page of an allowed site with ``GET``, within its bounds, and follows redirects. The gate passes on nothing
+but HTML, as UTF-8, so the browser shows the text that a reader without a browser reads. The gate also keeps the text of
+the page, since a browser repairs broken markup in other ways than the parser here. All other requests are refused.
 Between loads the gate is shut.
 
-A browser encrypts its requests to an ``https`` site, and nobody else can read them. So the browser knows such a site by
-an ``http`` address that only the gate understands, and the encrypted request is the client's.
+The gate could not read requests that the browser encrypts. So the browser knows an ``https`` site by an ``http``
+address that only the gate understands, and the client makes the encrypted request.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ class Gate:
         return port
 
     def open(self, url: str, on_page: Callable[[], None] | None = None) -> None:
-        """Allow one request, of the page ``url``; ``on_page`` is called when the browser has the page."""
+        """Allow one request, for the page ``url``; ``on_page`` is called when the browser has the page."""
         self._on_page = on_page
         self._page = None
         self._failures.clear()

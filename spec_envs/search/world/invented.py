@@ -1,4 +1,4 @@
-"""Invented names: for other worlds than the embedded one, so that no name in them was ever seen before.
+"""Invented names for generated worlds other than the embedded world, so that an agent has never seen these names.
 
 Countries, places and people are called by words of syllables; each country has sounds of its own. Titles of works are
 put together from lists that are longer than those of the embedded world.

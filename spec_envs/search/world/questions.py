@@ -178,7 +178,7 @@ def make_questions(
     sizes: Mapping[str, int] = MappingProxyType(SPLITS),
     mixture: Mixture = MIXTURE,
 ) -> tuple[Question, ...]:
-    """All questions about the world, split by split, each of which the pages were seen to answer.
+    """All questions about the world, split by split. Each was checked: its pages lead to its answer.
 
     Args:
         world: The world.

@@ -67,8 +67,8 @@ class KnobBackend(MachineBackend, Generic[WorkloadT]):
         """Apply all values, in several rounds if need be, and check that the system has all of them in the end.
 
         Raises:
-            HandlerFailed: The system refuses a value, or has another one; the first failure of the last round. All
-                other knobs are set all the same.
+            HandlerFailed: The system refuses a value, or has another value; this is the first failure of the last
+                round. All other knobs are still set.
             Exception: ``apply`` or ``read`` raised it.
         """
         for number in range(1, _ROUNDS + 1):

@@ -139,8 +139,8 @@ class EevdfBackend(ProgramBackend[RoundRobin]):
 
     Args:
         workload: The workload that runs if the user does not choose one.
-        cores: How many cores one measurement uses, with ``workload.tasks`` on each. As many measurements can run at
-            once as there are disjoint sets of this size.
+        cores: How many cores one measurement uses, with ``workload.tasks`` on each. The number of disjoint sets of this
+            size is the number of measurements that can run at once.
 
     Raises:
         InvalidConfiguration: The kernel is older than 6.12, or the machine has fewer cores.
@@ -260,7 +260,7 @@ _KNOBS = (
 class SqliteMix:
     """Reads of all rows of an owner, and writes of single rows, one after the other, on a table with an index.
 
-    Writes wait until ``batch_size`` of them form a transaction. The latency of a write lasts until its commit.
+    Writes wait until ``batch_size`` of them form a transaction. The latency of a write ends with the commit.
 
     Attributes:
         rows: Number of rows in the table, with about 200 bytes each.

@@ -81,7 +81,7 @@ def check_read_back(wanted: Mapping[str, object], found: Mapping[str, object]) -
 
 
 def undisturbed(measure: Callable[[], Metrics]) -> tuple[Metrics, int]:
-    """Call ``measure`` until its result is valid, at most three times; the last result, and the number of calls."""
+    """Call ``measure`` until the result is valid, at most three times; return the last result and the call count."""
     metrics, attempts = measure(), 1
     while not metrics.valid and attempts < _ATTEMPTS:
         metrics, attempts = measure(), attempts + 1

@@ -103,7 +103,7 @@ class SysbenchBackend(MachineBackend):
         self.max_inflight = len(sets)
 
     def __call__(self, query: MeasureQuery, cancel: CancelToken | None = None) -> Measurement:
-        """Run sysbench, again if the run was disturbed.
+        """Run sysbench; run it again if the run was disturbed.
 
         Raises:
             CallCancelled: The call was cancelled meanwhile.

@@ -58,7 +58,7 @@ class SystemBackend(KnobBackend[SystemWorkload]):
         if allow_system is not True:  # other true values, such as "no", do not count
             raise InvalidConfiguration(
                 f"{workload.name} changes settings that affect everybody on this machine "
-                f"({', '.join(workload.files.values())}); say allow_system=True if that is what you want; {_INSTEAD}"
+                f"({', '.join(workload.files.values())}); pass allow_system=True to allow this; {_INSTEAD}"
             )
         files = {name: os.path.realpath(path) for name, path in workload.files.items()}
         for knob in workload.knobs:
