@@ -1,6 +1,7 @@
 """The parameters of functions, read from their code: ``inspect.signature`` takes as long as to make a wrapper."""
 
 import contextlib
+import functools
 import inspect
 import types
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -61,10 +62,8 @@ def known_parameters(function: Callable[..., Any]) -> dict[str, Parameter] | Non
     is_bound = plain is not function
     # What is in its dict may say that it wraps another function, or has another signature.
     if type(plain) is types.FunctionType and not plain.__dict__ and not plain.__code__.co_flags & _TAKES_MORE:
-        found = _in_code_of(plain)
-        if is_bound:
-            found.pop(next(iter(found), ""), None)
-        return found
+        found = _in_code(plain.__code__, len(plain.__defaults__ or ()), frozenset(plain.__kwdefaults__ or ()))
+        return dict(found[is_bound:])
     with contextlib.suppress(Exception):  # some builtins have no signature, and some objects raise anything
         each = inspect.signature(function).parameters.values()
         return {
@@ -89,9 +88,9 @@ def _function_of(function: Callable[..., Any]) -> Any:
     return call if is_own and not says_more else function
 
 
-def _in_code_of(function: types.FunctionType) -> dict[str, Parameter]:
-    code, by_name = function.__code__, function.__kwdefaults__ or {}
+@functools.lru_cache(maxsize=256)  # each wrapper asks for the same functions again
+def _in_code(code: types.CodeType, num_defaults: int, by_name: frozenset[str]) -> Sequence[tuple[str, Parameter]]:
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    first = code.co_argcount - len(function.__defaults__ or ())  # the number of the first one with a default
-    found = {name: Parameter(False, i >= first) for i, name in enumerate(names[: code.co_argcount])}
-    return found | {name: Parameter(True, name in by_name) for name in names[code.co_argcount :]}
+    first = code.co_argcount - num_defaults  # the number of the first one with a default
+    found = [(name, Parameter(False, i >= first)) for i, name in enumerate(names[: code.co_argcount])]
+    return [*found, *((name, Parameter(True, name in by_name)) for name in names[code.co_argcount :])]

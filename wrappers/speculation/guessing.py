@@ -91,7 +91,7 @@ class Guessing:
         ledger: Ledger,
         deliver: Deliver,
     ) -> None:
-        self._guessers = {name: _Called.of(name, guesser) for name, guesser in guessers.items()}
+        self._guessers = guessers
         self.k = k
         self._runtime = runtime
         self._ledger = ledger
@@ -100,10 +100,15 @@ class Guessing:
         self._lessons: collections.deque[tuple[Call | Deciding, Any]] = collections.deque(maxlen=_LESSONS)
         self._num_warming = 0
 
+    @functools.cached_property
+    def _called(self) -> Mapping[str, _Called]:
+        """How each guesser is called, looked up on first use: many episodes are played without any."""
+        return {name: _Called.of(name, guesser) for name, guesser in self._guessers.items()}
+
     def predict(self, node: Node, tree: SpeculationTree, may_spend: bool) -> None:
         """Have the guesser of the node's handler predict the response to the node's call, and tell ``tree``."""
         assert node.call is not None
-        called, token = self._guessers[node.call.handler], self._runtime.token()
+        called, token = self._called[node.call.handler], self._runtime.token()
         token.may_spend = may_spend
         at_work = _AtWork(self, called, node, node.call, tree, token)
         run = at_work.guess_async if called.is_async else at_work.guess
@@ -181,7 +186,7 @@ class Guessing:
         So engines are started, models are loaded and threads are made before the first real prediction.
         """
         for name, call in self.learn_kept().items():
-            called = self._guessers[name]
+            called = self._called[name]
             if not called.is_async:
                 self._begin_warming(called, call)
 
@@ -218,7 +223,7 @@ class Guessing:
             self._learn(node.call, response)
 
     def _learn(self, call: Call, response: Any) -> None:
-        called = self._guessers[call.handler]
+        called = self._called[call.handler]
         observe = attribute_of(called.guesser, "observe")
         if observe is None:
             return

@@ -83,16 +83,10 @@ class Session(Lifetime):
         self.agent = options.agent()
         limits = self._limits = options.limits_for(handlers)
         super().__init__(f"{owner}{env}", Ledger(options.trace(env, self.handler), limits.per_handler))
-        quotas = limits.quotas()
+        quotas = self._quotas = limits.quotas()
         is_guarded = options.guards(limits) and not self.trust.is_plain
         estimates = self._estimates = options.known(env, guarded=is_guarded)
         guard = Guard(record=estimates.guard, idle_cpu=IDLE_LOOP if on_forks else IDLE_CPU) if is_guarded else None
-
-        def make_tree(inflight: Iterable[Run]) -> SpeculationTree:
-            tree = options.tree(limits, estimates, quotas, self.handler, inflight, self._ledger.wasted)
-            tree.pause(self.trust.is_withdrawn or (guard is not None and guard.mode is not Mode.AHEAD))
-            return tree
-
         runtime = make_runtime(options.runtime)
         self._awaited = on_forks
         # On an event loop, only the tree keeps the limits of handlers.
@@ -101,7 +95,7 @@ class Session(Lifetime):
         is_shared = self._ahead and self.agent.stateful is None  # whether calls ahead of time share the policy
         self._policy_state, self._num_decisions = PolicyState(options.policy if is_shared else None), 0
         self.pacing = Pacing(runtime, self._ledger, guard)
-        self.driver = Driver(make_tree, runtime, self.handler, options.all_guessers(), options.k, self._ledger)
+        self.driver = Driver(self._tree, runtime, self.handler, options.all_guessers(), options.k, self._ledger)
         keep = None if guard is None else self.driver.guessing.keep
         self.plain = PlainSteps(runtime, self.handler, self._ledger, keep, quotas)
         self.answer_plainly = self.pacing.asking(self.plain.answer)
@@ -138,6 +132,12 @@ class Session(Lifetime):
         if not isinstance(unwrapped, CallEnv):
             raise UnknownHandler(f"{unwrapped} has no handlers; it was asked for {name!r}")
         return unwrapped.handler(name)
+
+    def _tree(self, inflight: Iterable[Run]) -> SpeculationTree:
+        guard, wasted = self.pacing.guard, self._ledger.wasted
+        tree = self._options.tree(self._limits, self._estimates, self._quotas, self.handler, inflight, wasted)
+        tree.pause(self.trust.is_withdrawn or (guard is not None and guard.mode is not Mode.AHEAD))
+        return tree
 
     def _turn(self, ahead: bool) -> None:
         self._ahead = ahead

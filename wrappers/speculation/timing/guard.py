@@ -15,6 +15,7 @@ Pure: no clock; cycles are given as data.
 
 import dataclasses
 import enum
+import functools
 import random
 
 from spec_envs.wrappers.speculation.timing.cycles import IDLE_CPU, Cycle, Window
@@ -92,7 +93,7 @@ class Guard:
     def __init__(self, *, seed: int = 0, record: Record | None = None, idle_cpu: float = IDLE_CPU) -> None:
         self.mode = Mode.PLAIN
         self.regret_s = 0.0
-        self._random = random.Random(seed)
+        self._seed = seed
         self.idle_cpu = idle_cpu
         self._plain = Window(_MEMORY, idle_cpu)
         self._elapsed_s, self._steps, self._own_s = 0.0, 0, 0.0
@@ -102,6 +103,11 @@ class Guard:
         self._is_recalled = False
         if record is not None:
             self._recall(record)
+
+    @functools.cached_property
+    def _random(self) -> random.Random:
+        """The generator of the places, made on first use: many a guard draws none."""
+        return random.Random(self._seed)
 
     # -- what is known -------------------------------------------------------------------------------------------
 
