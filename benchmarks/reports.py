@@ -184,7 +184,9 @@ def _lines(what: str, weights: Sequence[float], terminal: Console) -> Iterator[C
     def report() -> None:
         while not over.wait(_LINE_S):
             so_far = time.monotonic() - began
-            left = f", about {so_far * (sum(weights) / sum(done) - 1):.0f} s left" if sum(done) else ""
+            # By one part of many, nobody can tell: the other parts may be much shorter or longer.
+            is_known = len(done) > 1 or len(done) == len(weights) - 1
+            left = f", about {so_far * (sum(weights) / sum(done) - 1):.0f} s left" if sum(done) and is_known else ""
             parts = f": {len(done)} of {len(weights)}" if len(weights) > 1 else ""
             click.echo(f"{what}{parts} after {so_far:.0f} s{left}", err=True)
 

@@ -17,9 +17,9 @@ from spec_envs.wrappers.handlers import with_latency
 
 def play(max_inflight: int) -> str:
     """Play a game with up to ``max_inflight`` calls ahead of time (0: a plain run), and show how long it took."""
-    policy = with_latency(BuiltinChessPolicy(depth=2), 0.1)
-    opponent = with_latency(BuiltinOpponent(depth=2), 0.1)
-    env = gym.make("SpecChess-v0", opponent=opponent, max_plies=16)
+    policy = with_latency(BuiltinChessPolicy(depth=2), 0.25)
+    opponent = with_latency(BuiltinOpponent(depth=2), 0.25)
+    env = gym.make("SpecChess-v0", opponent=opponent, max_plies=20)
     guesser = BuiltinChessGuesser()
     guessers = {"opponent": guesser, "policy": guesser}
     with SpeculativeWrapper(env, policy, guessers=guessers, max_inflight=max_inflight) as env:

@@ -41,7 +41,7 @@ def test_page(name, tmp_path, monkeypatch):
     for variable, value in BARE.items():
         monkeypatch.setenv(variable, value)
     code = code_of(PAGES[name].read_text(encoding="utf-8"))
-    exec(compile(code, str(PAGES[name]), "exec", dont_inherit=True), {"__name__": f"<{name}>"})
+    exec(compile(code, str(PAGES[name]), "exec", dont_inherit=True), {"__name__": "__main__"})
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -1,4 +1,4 @@
-"""How far a guesser's probabilities can be relied on: claims are corrected by how earlier claims turned out.
+"""How reliable a guesser's probabilities are: claims are corrected by how earlier claims turned out.
 
 Pure: no clock, no randomness.
 """
@@ -14,11 +14,11 @@ import numpy as np
 
 from spec_envs.log_odds import fitted, from_log_odds, log_odds
 
-#: How many pairs of a claim and its outcome are remembered.
+#: The number of pairs of a claim and its outcome that are remembered.
 _MEMORY = 900
-#: After how many observed responses the line is fitted anew.
+#: The line is fitted anew after this number of observed responses.
 _REFIT_EVERY = 5
-#: How many ranks have an offset of their own; further ranks share the last.
+#: The number of ranks with an offset of their own; further ranks share the last offset.
 _RANKS = 8
 #: The strength of the prior: the precision of the slope around 1, and of each offset around 0.
 _SLOPE_PRECISION, _OFFSET_PRECISION = 8.0, 2.0
@@ -32,21 +32,21 @@ _FORGETTING = 0.995
 class Calibration:
     """Corrects the probabilities of one guesser by ``logit(p') = slope * logit(p) + offset of the rank``.
 
-    One slope for all ranks keeps what the guesser knows of the single call, where a count of hits for each rank would
-    not. The line starts as the identity, is the most likely one given a normal prior around the identity, and is fitted
-    to the last 900 claims, so that a guesser that learns is followed.
+    One slope for all ranks keeps what the guesser knows of the single call. (A count of hits for each rank would lose
+    this.) The line starts as the identity. It is the most likely line given a normal prior around the identity, and is
+    fitted to the last 900 claims, so that it follows a guesser that learns.
 
     A line that is fitted to few claims is worse than the claims of a good guesser. So line and claims are mixed by how
-    well each has predicted what came next, half and half at first.
+    well each has predicted the responses, with equal weights at first.
     """
 
     def __init__(self) -> None:
-        #: Of each pair the row, the log odds of the claim, and whether it was right: three numbers one after another,
-        #: so that nothing is copied to fit a line to them.
+        #: For each pair three numbers: the row, the log odds of the claim, and whether the guess was right. All numbers
+        #: are in one array, so that a line is fitted to them without a copy.
         self._pairs = array.array("d")
         self._num_since = 0
         self._line: tuple[float, ...] | None = None  # slope, then offsets; None: the identity
-        self._evidence = 0.0  # for the line against the claims, in nats
+        self._evidence = 0.0  # the evidence for the line against the claims, in nats
 
     def corrected(self, claims: Sequence[float]) -> list[float]:
         """Return the corrected probabilities of guesses with ``claims`` in [0, 1], given and returned by rank."""
@@ -66,8 +66,8 @@ class Calibration:
         """Learn from a response.
 
         Args:
-            claims: What the guesser claimed for each of its guesses, by rank.
-            right: The rank of the guess that was right; ``None`` where none was.
+            claims: The probabilities that the guesser claimed for its guesses, by rank.
+            right: The rank of the right guess; ``None`` if no guess was right.
         """
         gain = _log_likelihood(self._on_line(claims), right) - _log_likelihood(claims, right)
         self._evidence = max(_LEAST_EVIDENCE, min(_MOST_EVIDENCE, _FORGETTING * self._evidence + gain))
@@ -84,14 +84,14 @@ class Calibration:
             del self._pairs[:3]
 
     def to_json(self) -> dict[str, Any]:
-        """Return what is remembered as JSON data."""
+        """Return the remembered pairs and the evidence as JSON data."""
         table = np.array(self._pairs).reshape(-1, 3).tolist()
         pairs = [[int(row), round(claimed, 4), int(hit)] for row, claimed, hit in table]
         return {"evidence": self._evidence, "pairs": pairs}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Calibration:
-        """Return a calibration that remembers what ``to_json`` returned."""
+        """Return a calibration with the pairs and the evidence that ``to_json`` returned."""
         calibration = cls()
         calibration._evidence = float(data["evidence"])
         for row, claimed, hit in data["pairs"]:
@@ -116,7 +116,7 @@ def _fit(pairs: array.array[float], before: Sequence[float]) -> tuple[float, ...
 
 
 def _log_likelihood(probabilities: Sequence[float], right: int | None) -> float:
-    """The log-likelihood of the outcomes of all guesses, each taken as independent."""
+    """The log-likelihood of the outcomes of all guesses, as if they were independent."""
     return sum(math.log(max(1e-3, p if rank == right else 1 - p)) for rank, p in enumerate(probabilities))
 
 

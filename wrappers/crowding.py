@@ -1,10 +1,9 @@
 """How many calls a handler can take at once: measured by how much longer calls take beside others.
 
-A handler need not say (``max_inflight``) that it has one slot, or two. So calls that ran *beside* speculative calls are
-compared with calls that ran *alone*. Where calls take longer beside others, fewer calls are made at once; where they do
-not, more calls. The first number is one. Two handlers may share one server, so at first the calls of all handlers
-count. Once calls beside those of other handlers have turned out to be as quick as alone, only the handler's own calls
-count.
+A handler need not say (``max_inflight``) how many slots it has. So calls that ran *beside* speculative calls are
+compared with calls that ran *alone*. If calls take longer beside others, fewer calls are made at once; if not, more
+calls. The first number is one. Two handlers may share one server, so at first the calls of all handlers count. When
+calls beside calls of other handlers have turned out to be as quick as alone, only the handler's own calls count.
 
 Pure: no clock; times are given in seconds.
 """
@@ -16,32 +15,32 @@ import statistics
 from collections.abc import Iterable
 from typing import Any, Self
 
-#: Only calls that take this long alone are compared: in shorter calls, machinery is the greater part.
+#: Only calls that take at least this long alone are compared: of shorter calls, machinery is the greater part.
 _LONG_S = 0.05
 #: The number of durations of each kind that are remembered.
 _MEMORY = 16
-#: Calls beside others count as slower if they take this much longer, and if the difference is this many standard
+#: Calls beside others count as slower if they take this much longer, and if the difference has this many standard
 #: errors.
 _SLOWER, _ERRORS = math.log(1.25), 3.0
-#: The standard deviation of a logarithm of a duration that is assumed beforehand, and how many values that counts for.
+#: The prior standard deviation of the logarithm of a duration, and its weight as a number of values.
 _SIGMA, _WEIGHT = 0.2, 2
-#: Durations beside others that must be no longer before more calls are made at once.
+#: The number of calls beside others that must be no slower before more calls are made at once.
 _ENOUGH = 2
 #: From this number of calls at once on there is no limit.
 _MANY = 64
 #: The number of calls after which more calls at once are tried again; doubled after each failed trial.
 _RETRY, _MOST_RETRY = 100, 5_000
-#: The same where a call has failed beside others: that may have been chance, and costs one call where it was not.
+#: The same after a call has failed beside others. This may have been chance, and another failure costs one call.
 _RETRY_FAILED = 20
 
 
 @dataclasses.dataclass(slots=True)
 class Crowd:
-    """What is known of one handler."""
+    """How many calls at once one handler can take, as far as is known."""
 
-    allowed: int = 1  # speculative calls that may be in flight beside a call of the handler
-    own_only: bool = False  # whether only calls of the handler itself slow its calls down
-    retry_in: int = _RETRY  # after how many calls one more call at once is tried
+    allowed: int = 1  # the number of speculative calls that may be in flight beside a call of the handler
+    own_only: bool = False  # whether only the handler's own calls slow its calls down
+    retry_in: int = _RETRY  # after how many calls more calls at once are tried
     failures: int = 0  # how often more calls at once were tried in vain
     _before_failure: tuple[int, bool, int, int] | None = None
     _alone: collections.deque[float] = dataclasses.field(default_factory=lambda: collections.deque(maxlen=_MEMORY))
@@ -49,16 +48,16 @@ class Crowd:
     _strangers: collections.deque[float] = dataclasses.field(default_factory=lambda: collections.deque(maxlen=_MEMORY))
 
     def copied(self) -> Self:
-        """Another object that knows the same."""
+        """A copy of this object."""
         known = {name: getattr(self, name).copy() for name in ("_alone", "_beside", "_strangers")}
         return dataclasses.replace(self, **known)
 
     def has_room(self, beside: int) -> bool:
-        """Whether a call may begin beside calls of the handler where ``beside`` speculative ones are in flight."""
+        """Whether a call may begin beside calls of the handler while ``beside`` speculative calls are in flight."""
         return beside < self.allowed or not self._alone or statistics.fmean(self._alone) < math.log(_LONG_S)
 
     def took(self, seconds: float, *, own: int, others: int) -> None:
-        """A call took ``seconds``, beside at most ``own`` other calls of the handler and ``others`` of other ones."""
+        """A call took ``seconds``, beside at most ``own`` calls of its handler and ``others`` of other handlers."""
         value = math.log(max(seconds, 1e-6))
         level = own if self.own_only else own + others
         if not level:
@@ -74,12 +73,12 @@ class Crowd:
         self._retry()
 
     def is_single(self) -> None:
-        """A call failed beside others: for the next calls the handler gets them one by one."""
+        """A call failed beside others: the handler gets its next calls one by one."""
         self._before_failure = (self.allowed, self.own_only, self.retry_in, self.failures)
         self._be_careful(0, _RETRY_FAILED)
 
     def fails_alone(self) -> None:
-        """The same call failed alone as well, so it did not fail because of other calls."""
+        """The call that failed beside others failed alone as well, so the others were not the reason."""
         if self._before_failure is not None:
             self.allowed, self.own_only, self.retry_in, self.failures = self._before_failure
             self._before_failure = None
@@ -103,7 +102,7 @@ class Crowd:
         elif len(self._beside) >= _ENOUGH and self.allowed < _MANY and not _may_be_slower(self._beside, self._alone):
             self.allowed *= 2
             self._beside.clear()
-            if self._before_failure is not None:  # calls beside others end well again
+            if self._before_failure is not None:  # calls beside others succeed again
                 self.failures, self._before_failure = self._before_failure[-1], None
 
     def _see_strangers(self) -> None:
@@ -130,7 +129,7 @@ class Crowd:
 
 
 def _are_slower(beside: Iterable[float], alone: Iterable[float]) -> bool:
-    """Whether calls take longer beside others, beyond chance."""
+    """Whether calls beside others take longer, by more than chance."""
     difference, error = _compare(beside, alone)
     return difference > _SLOWER and difference > _ERRORS * error
 

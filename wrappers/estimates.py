@@ -1,7 +1,7 @@
-"""What is known of handlers and guessers: what calls take and cost, how often guesses are right and in time.
+"""Estimates of handlers and guessers: how long calls take and what they cost, how often guesses are right and in time.
 
 Pure: no clock; times are given in seconds. The speculation tree and ``wrappers.tools`` estimate with these classes, by
-one rule: a mean goes back over the last ``MEMORY`` values, so that a handler that becomes slower is soon noticed.
+one rule: a mean covers the last ``MEMORY`` values, so that a handler that becomes slower is soon noticed.
 """
 
 import collections
@@ -14,18 +14,18 @@ from spec_envs.wrappers.calibration import Calibration
 from spec_envs.wrappers.crowding import Crowd
 from spec_envs.wrappers.speculation.timing.guard import Record
 
-#: What costs are counted in.
+#: The unit of cost.
 Unit = Literal["tokens", "money"]
-#: How many values of each kind are remembered.
+#: The number of values of each kind that are remembered.
 MEMORY = 8
-#: The assumed probability of an unknown guesser's best guess; counts as one guess.
+#: The prior probability of a guesser's best guess; it has the weight of one guess.
 _USUAL_BEST = 0.5
-#: The weight of an imagined guess that comes at once, relative to a real guess: so one late guess decides nothing.
+#: The weight of an imagined guess that comes at once, relative to a real guess. So one late guess decides nothing.
 _HOPE = 0.3
 
 
 def beyond(usage: Usage, max_tokens: float | None, max_money: float | None) -> Usage:
-    """The part of ``usage`` beyond these budgets, without the rounding of sums; its tokens count as written."""
+    """The part of ``usage`` beyond these budgets, ignoring the rounding of sums. Its tokens count as written tokens."""
     over = [
         used - most if most is not None and used - most > 1e-9 * (1 + most) else 0.0
         for used, most in ((usage.tokens, max_tokens), (usage.money, max_money))
@@ -34,7 +34,7 @@ def beyond(usage: Usage, max_tokens: float | None, max_money: float | None) -> U
 
 
 class Recent(list[float]):  # a wrapper has dozens of these, and an empty deque takes 760 bytes
-    """The last ``MEMORY`` values of a quantity, and their mean. Changed by ``add`` and ``clear`` alone."""
+    """The last ``MEMORY`` values of a quantity, and their mean. Only ``add`` and ``clear`` change it."""
 
     __slots__ = ("_mean",)
 
@@ -60,7 +60,7 @@ class Recent(list[float]):  # a wrapper has dozens of these, and an empty deque 
         return twin
 
     def mean(self, unknown: float) -> float:
-        """The mean of the remembered values; ``unknown`` where there are none."""
+        """The mean of the remembered values; ``unknown`` if there are no values."""
         if self._mean is not None:
             return self._mean
         if not self:
@@ -70,26 +70,26 @@ class Recent(list[float]):  # a wrapper has dozens of these, and an empty deque 
 
 
 class CallEstimate:
-    """What the calls of one handler take and cost.
+    """How long the calls of one handler take, and what they cost.
 
     Attributes:
         seconds: How long the last calls took.
         tokens: The tokens of each of these calls.
         money: The money that each of these calls cost.
-        most: The greatest usage of any call so far: a call is charged with it before its own usage is known.
+        most: The greatest usage of any call so far. A call is charged with it before its own usage is known.
     """
 
     __slots__ = ("_num_free", "money", "most", "seconds", "tokens")
 
     def __init__(self) -> None:
-        self._num_free = 0  # how many calls since the last one that cost something
+        self._num_free = 0  # the number of calls since the last call that cost something
         self.seconds = Recent()
         self.tokens = Recent()
         self.money = Recent()
         self.most = NOTHING
 
     def copied(self) -> Self:
-        """Another object that knows the same."""
+        """A copy of this object."""
         twin = type(self)()
         twin.seconds, twin.tokens, twin.money = self.seconds.copied(), self.tokens.copied(), self.money.copied()
         twin.most, twin._num_free = self.most, self._num_free
@@ -123,13 +123,13 @@ class GuesserEstimate:
         best_early: The probability of the best guess that was reported before the guesser returned; 0 without any.
         tokens: The tokens of guessing once.
         money: The money that guessing once costs.
-        calibration: How far the guesser's probabilities can be relied on.
+        calibration: Corrects the guesser's probabilities.
     """
 
     __slots__ = ("_num_free", "best", "best_early", "calibration", "first_s", "money", "tokens", "whole_s")
 
     def __init__(self) -> None:
-        self._num_free = 0  # how often since it last cost something, or had an early guess
+        self._num_free = 0  # how often the guesser has returned since it last cost something or had an early guess
         self.first_s = Recent()
         self.whole_s = Recent()
         self.best = Recent()
@@ -156,17 +156,17 @@ class GuesserEstimate:
 
     @property
     def usual_gain(self) -> float:
-        """How much more probable the best guess usually is when the guesser returns than before."""
+        """By how much the best guess is usually more probable than the best early guess."""
         return max(0.0, self.usual_best - sum(self.best_early) / (len(self.best_early) + 1))
 
     def time_left(self, calls: CallEstimate, delay_s: float) -> float:
-        """The share of a call's time, in [0, 1], that is expected to be left when the first guess of it comes.
+        """The share of a call's time, in [0, 1], that is expected to be left when the first guess arrives.
 
-        Every remembered guess is compared with every remembered call. While nothing is known the share is 1.
+        Every remembered guess is compared with every remembered call. Without such guesses or calls, the share is 1.
 
         Args:
-            calls: The calls that are guessed.
-            delay_s: Seconds until the call begins, while the guesser begins at once; may be infinite.
+            calls: The calls whose responses are guessed.
+            delay_s: The seconds until the call begins, while the guesser begins at once; may be infinite.
         """
         total = sum(calls.seconds)
         if not self.first_s or not total:
@@ -177,7 +177,7 @@ class GuesserEstimate:
 
 
 def mean_cost(estimate: CallEstimate | GuesserEstimate, unit: Unit) -> float:
-    """The mean cost of the last calls, or of guessing; 0 while it is unknown."""
+    """The mean cost of the last calls, or of guessing; 0 while the cost is unknown."""
     return (estimate.tokens if unit == "tokens" else estimate.money).mean(0.0)
 
 
@@ -185,18 +185,18 @@ def mean_cost(estimate: CallEstimate | GuesserEstimate, unit: Unit) -> float:
 class Account:
     """The account of a controller of cost, in tokens or in money; see ``speculation.tree.controller``."""
 
-    committed: float = 0.0  # cost of the calls that episodes have used; ``commits`` is their number
-    commits: int = 0
-    spent: float = 0.0  # cost of all calls and guesses
+    committed: float = 0.0  # the cost of the calls that episodes have used
+    commits: int = 0  # the number of these calls that cost something
+    spent: float = 0.0  # the cost of all calls and guesses
     #: The logarithm of the selectivity that has held the ratio lately; ``None`` at first.
     log_selectivity: float | None = None
 
 
 @dataclasses.dataclass(slots=True)
 class Estimates:
-    """What is known of the handlers and guessers of an environment; it may outlive a wrapper."""
+    """Estimates of the handlers and guessers of an environment. They may outlive a wrapper."""
 
-    #: The calls of each handler, once one has been answered.
+    #: The calls of each handler, once a call has been answered.
     calls: dict[str, CallEstimate] = dataclasses.field(default_factory=dict)
     #: The guesser of each handler.
     guessers: collections.defaultdict[str, GuesserEstimate] = dataclasses.field(
@@ -210,6 +210,6 @@ class Estimates:
     crowds: collections.defaultdict[str, Crowd] = dataclasses.field(
         default_factory=lambda: collections.defaultdict(Crowd)
     )
-    #: How far the guessers of earlier wrappers could be relied on, by handler and kind of guesser.
+    #: The calibrations of the guessers of earlier wrappers, by handler and kind of guesser.
     calibrations: dict[str, Calibration] = dataclasses.field(default_factory=dict)
     guard: Record | None = None  # how running ahead went

@@ -1,9 +1,9 @@
 """The limit of one handler, and whether another call may begin: the rule that the tree and the tools share.
 
-Pure: no clock; time enters as a number. A call counts against ``max_inflight`` until it ends, and against ``max_calls``
-until ``per_s`` seconds after its handler got it: a thread or a task may begin later than it was told to. Authoritative
-calls begin as early as the limit allows. Speculative calls leave room for them: one slot, and as many calls of each
-window as authoritative calls lately needed, and one more.
+Pure: no clock; time enters as a number. A call counts against ``max_inflight`` until it ends. It counts against
+``max_calls`` until ``per_s`` seconds after its handler got it, because its thread or task may begin late. Authoritative
+calls begin as early as the limit allows. Speculative calls leave room for them: one slot; and in each window one call
+more than the authoritative calls lately needed.
 """
 
 import dataclasses
@@ -18,13 +18,14 @@ from spec_envs.checks import integer_or_none, positive
 class HandlerLimit:
     """The limit of one handler, for speculative and authoritative calls together.
 
-    One slot is always kept for the authoritative call: with ``max_inflight=1`` nothing is speculated on the handler.
+    One slot is always kept for the authoritative call. So with ``max_inflight=1``, no call of the handler is made ahead
+    of time.
 
     Args:
-        max_inflight: Calls in flight at once; ``None``: any number.
-        max_calls: Calls that begin within any ``per_s`` seconds; ``None``: any number. Speculation leaves as many of
-            these calls as the authoritative calls lately needed, and one more.
-        per_s: Length of that window in seconds.
+        max_inflight: The greatest number of calls in flight at once; ``None``: any number.
+        max_calls: The greatest number of calls that begin within any ``per_s`` seconds; ``None``: any number.
+            Speculation leaves one of these calls more than the authoritative calls lately needed.
+        per_s: The length of this window in seconds.
 
     Raises:
         InvalidConfiguration: An argument is out of range.
@@ -42,7 +43,7 @@ class HandlerLimit:
 
 @dataclasses.dataclass(slots=True)
 class _Call:
-    """A call that was let through; it begins at the time ``at``, which is infinite while it is unknown."""
+    """A call that was let through; it begins at the time ``at``, which is infinite while the time is unknown."""
 
     speculative: bool
     at: float = math.inf
@@ -66,7 +67,7 @@ class Quota:
 
     def let(self, call: Hashable, *, speculative: bool) -> None:
         """Let ``call`` through: from now on it counts in every window, until its own window is over."""
-        self._calls.setdefault(call, _Call(speculative))  # one that an interrupt has left in flight is known
+        self._calls.setdefault(call, _Call(speculative))  # a call that an interrupt has left in flight is known already
 
     def began(self, call: Hashable, now: float) -> None:
         """The handler gets ``call`` now, which may be later than it was let through: its window begins."""
@@ -116,7 +117,7 @@ class Quota:
         return leaving[excess] if excess >= 0 else None
 
     def _window(self, now: float) -> list[_Call]:
-        """The calls that count against ``max_calls``; those that do not any more, and have ended, are forgotten."""
+        """The calls that count against ``max_calls``. Calls that have ended and count no more are forgotten."""
         over = [call for call, known in self._calls.items() if self._leaves_at(known) <= now and not known.in_flight]
         for call in over:
             del self._calls[call]

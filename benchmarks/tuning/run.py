@@ -136,7 +136,10 @@ def show(report: dict[str, Any], settings: TuningSettings) -> Iterator[Renderabl
         yield tokens_text(parts["lossless"]["mean"])
     yield "Figures are means over the runs, with medians in brackets."
     if "last-write-wins" in parts:
-        yield "last-write-wins is lossy: the guesser sets the live system."
+        yield (
+            "last-write-wins is lossy: the guesser sets the live system. For what is saved without any loss, give "
+            "--mode lossless --beside actor."
+        )
 
 
 def _new_figure() -> Any:

@@ -4,9 +4,7 @@ The ledger decides nothing. ``driver``, ``guessing`` and ``plain`` tell it of ea
 """
 
 import collections
-import logging
 import threading
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,8 +19,8 @@ from spec_envs.wrappers.speculation.trace import Played, Trace, TraceEvent
 from spec_envs.wrappers.speculation.transitions import TimedCount
 from spec_envs.wrappers.speculation.tree.commands import Committed
 from spec_envs.wrappers.speculation.tree.nodes import DONE, FAILED, STOPPED, Node, Run, RunState
+from spec_envs.wrappers.speculation.warned import tell_user
 
-_log = logging.getLogger(__name__)
 _NEVER = TimedCount(0)
 #: Calls that were made without the tree are counted together, when there are this many.
 _MOST_PLAYED = 32
@@ -275,10 +273,7 @@ class Ledger:
                 f"the guesser for {name!r} failed: {self._guess_errors[name]}; its guesses are dropped, and the "
                 f"episode goes on without them; this is told once, and the statistics count the failures"
             )
-            try:
-                warnings.warn(message, RuntimeWarning, stacklevel=5)
-            except RuntimeWarning:
-                _log.warning(message)
+            tell_user(message)
 
     # -- time ----------------------------------------------------------------------------------------------------
 

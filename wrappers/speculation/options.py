@@ -97,7 +97,7 @@ class SessionOptions:
         inflight: Iterable[Run],
         wasted: Usage,
     ) -> SpeculationTree:
-        """Return a tree with these options. ``handler`` gives the handler of a name, or raises ``UnknownHandler``.
+        """Return a tree with these options. ``handler(name)`` returns a handler, or raises ``UnknownHandler``.
 
         The other arguments are those of ``SpeculationTree``.
         """
@@ -130,14 +130,14 @@ class SessionOptions:
         return {**(self.guessers or {}), **prefetchers}
 
     def check_names(self, handlers: Mapping[str, Handler], *, asks: bool) -> None:
-        """Check that whatever is given by the name of a handler is for the policy or for one of ``handlers``.
+        """Check that options with names of handlers name only the policy and ``handlers``.
 
         Args:
             handlers: The environment's handlers.
-            asks: Whether the environment asks for its calls; of any other one, the step is a call that can be limited.
+            asks: Whether the environment asks for its calls. If not, its step is a call that can be limited, too.
 
         Raises:
-            UnknownHandler: An option has another name; the message lists the known ones.
+            UnknownHandler: An option has another name; the message lists the known names.
         """
         calls = {POLICY, *handlers}
         limited = calls if asks else calls | {STEP}
@@ -150,20 +150,21 @@ class SessionOptions:
             check_names(what, given or (), known)
 
     def guards(self, limits: Limits) -> bool:
-        """Whether a guard decides when to run ahead; one cannot judge by time what waits for a limit by time.
+        """Whether a guard decides when to run ahead.
 
-        In virtual time computing takes no time, so there is nothing to guard against.
+        There is no guard if a handler has a rate limit, because the time of an episode that waits for a limit says
+        nothing. By default there is none in virtual time either, because computing takes no virtual time.
         """
         wanted = self.guard if self.guard is not None else self.is_on_the_wall_clock
         return wanted and limits.max_inflight > 0 and not limits.paces
 
     @property
     def is_on_the_wall_clock(self) -> bool:
-        """Whether time is that of the wall clock; then plain functions are called on worker threads."""
+        """Whether the runtime has the wall clock, and so calls plain functions on worker threads."""
         return self.runtime == "threads" or isinstance(self.runtime, (ThreadRuntime, AsyncioRuntime))
 
     def known(self, env: AnyEnv, *, guarded: bool) -> Estimates:
-        """Return what is known beforehand of the handlers of ``env``."""
+        """Return the estimates of the handlers of ``env`` from earlier wrappers, or new estimates."""
         if isinstance(self.estimates, Estimates):
             return self.estimates
         if self.estimates is not None:
@@ -171,14 +172,14 @@ class SessionOptions:
         return recall(self.policy, self._use_of(env)) if guarded else Estimates()
 
     def keep(self, env: AnyEnv, estimates: Estimates, *, guarded: bool) -> None:
-        """Keep ``estimates`` for later wrappers, where that is wanted."""
+        """Keep ``estimates`` for later wrappers, if the options want this."""
         if self.estimates is None and guarded:
             remember(self.policy, self._use_of(env), estimates)
         elif self.estimates is not None and not isinstance(self.estimates, Estimates):
             save(estimates, Path(self.estimates))
 
     def _with_calibrations(self, estimates: Estimates) -> Estimates:
-        """``estimates`` with what is known of how far these guessers can be relied on, used last of all."""
+        """``estimates`` with the kept calibrations of these guessers, which now count as the last ones used."""
         for name, guesser in (self.guessers or {}).items():
             key = f"{name} by {type(guesser).__module__}.{type(guesser).__qualname__}"
             known = estimates.calibrations.pop(key, None)
@@ -192,21 +193,21 @@ class SessionOptions:
         return f"{kind.__module__}.{kind.__qualname__} {' '.join(guessers)}"
 
     def trace(self, env: AnyEnv, handler: Callable[[str], Handler]) -> Trace:
-        """Return the trace of episodes of ``env``, which sends spans if that is wanted."""
+        """Return the trace of episodes of ``env``; it sends spans if ``otel`` is set."""
         trace = Trace.of(env.unwrapped, self.max_trace_events)
         if self.otel is not False:
             trace.listen(EpisodeSpans(self.otel, env, handler).take)
         return trace
 
     def agent(self) -> Agent:
-        """Return how actions are chosen: by ``policy``, or from outside if there is none."""
+        """Return how actions are chosen: by ``policy``, or by the user if there is no policy."""
         if self.policy is None:
             return Agent()
         stateful = self.policy if inspect.ismethod(attribute_of(self.policy, "fork")) else None
         return Agent(as_handler(self.policy), declared_effect("policy", self.policy) or Effect.SAMPLE, stateful)
 
     def limits_for(self, handlers: Mapping[str, Handler]) -> Limits:
-        """Return the limits, with what ``handlers`` declare about themselves (``max_inflight``) filled in."""
+        """Return the limits, with the ``max_inflight`` that handlers declare about themselves filled in."""
         limits = self.own_limits
         self._check_prices(limits, handlers)
         callables: dict[str, Any] = {POLICY: self.policy, **handlers}
@@ -216,7 +217,7 @@ class SessionOptions:
 
     @property
     def own_limits(self) -> Limits:
-        """The limits, without what handlers declare."""
+        """The limits of the user, without those that handlers declare."""
         if self.limits is not None:
             return self.limits
         return _LIMITS if self.max_inflight is None else Limits(max_inflight=self.max_inflight)
@@ -234,7 +235,7 @@ class SessionOptions:
 
 
 def check_options(policy: Any, guessers: Any, options: Mapping[str, Any], *, besides: Iterable[str] = ()) -> None:
-    """Check what a wrapper is to be made with, before its environment is there.
+    """Check the options of a wrapper before its environment is made.
 
     Args:
         policy: The policy.
@@ -243,7 +244,7 @@ def check_options(policy: Any, guessers: Any, options: Mapping[str, Any], *, bes
         besides: The names of options that are checked elsewhere.
 
     Raises:
-        InvalidConfiguration: There is no such option, or one has the wrong kind of value or is out of range.
+        InvalidConfiguration: An option does not exist, has the wrong kind of value, or is out of range.
     """
     known = {field.name for field in dataclasses.fields(SessionOptions)} | set(besides)
     if unknown := sorted(options.keys() - known):

@@ -6,7 +6,6 @@ work between two waits is the same, and is here.
 
 import dataclasses
 import math
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -46,6 +45,7 @@ from spec_envs.wrappers.speculation.trust.lending import Lending
 from spec_envs.wrappers.speculation.trust.policy_state import LOOK_AFTER, PolicyState
 from spec_envs.wrappers.speculation.trust.reach import reasons_against
 from spec_envs.wrappers.speculation.verifying import Verifying
+from spec_envs.wrappers.speculation.warned import warn_user
 
 _NOTHING = object()
 #: Steps are made on the event loop once a step has taken less than the first time, until one takes the second time.
@@ -110,7 +110,7 @@ class Session(Lifetime):
         if limits.max_inflight and not self.trust.is_plain:
             called = [(name, each) for name, each in ((POLICY, options.policy), *handlers.items()) if each is not None]
             for reason in reasons_against(env, called, on_threads=options.is_on_the_wall_clock):
-                warnings.warn(reason, RuntimeWarning, stacklevel=4)
+                warn_user(reason)
         self._lending = Lending()
         self.verifying = Verifying(self.driver)
         self.last: Transition | None = None
@@ -385,7 +385,7 @@ class Session(Lifetime):
             self.driver.rebase(None)
             self.plain.place = None if place is None else dataclasses.replace(place, env=self.env)
         if told is not None:  # last, since a warning may be turned into an error
-            warnings.warn(told, RuntimeWarning, stacklevel=2)
+            warn_user(told)
 
     def _stop_for(self, error: Exception) -> None:
         if not self.trust.is_plain:

@@ -173,10 +173,14 @@ class Statistics:
         took = (
             f"{self.waited_s:.3g} s for {self.sequential_s:.3g} s of calls{limited}; machinery {self.machinery_s:.3g} s"
         )
+        if self.shared:
+            calls += f", {self.shared} shared"
         if self.last_failure is not None:
             calls += f" (the last one that failed: {self.last_failure})"
         has_calls = self._calls_s > 0 or any(self.calls.values())
-        time = sentence_of(self.control, self.saved, has_guard=self.guard != "none", has_calls=has_calls)
+        is_ahead = any((self.windows, self.prefetched, self.shared, *self.guesses.values()))
+        has_guard = self.guard != "none"
+        time = sentence_of(self.control, self.saved, has_guard=has_guard, has_calls=has_calls, is_ahead=is_ahead)
         lines = [
             f"time      {self.inside_s:.3g} s: {time}",
             f"waits     {took}",
@@ -208,6 +212,8 @@ class Statistics:
             )
         if self.rehearsal == "too slow":
             lines.append("forks     unrehearsed: the environment is too slow for it")
+        if self.proofs:
+            lines.append(f"proofs    {self.proofs} steps made once more, on another fork (prove_every)")
         if self.stopped is not None:
             lines.append(f"STOPPED   speculation on this environment ended: {self.stopped}")
         return "\n".join(lines)

@@ -4,9 +4,9 @@ Pure: no clock, no threads and no cluster; time enters as a number of seconds. W
 settle now and then (``Settling``), so that a call costs no message. Nothing can be lent twice:
 
 - a *slot* is lent until it is given back, or until its worker is dead;
-- a *start* may be used for ``VALID_S`` (or a tenth of the window, if that is shorter), and counts in the window as if
-  it was used in the last moment, so a window of the ledger is a little longer than one of the handler;
-- of a *budget*, what is lent is gone until it is given back; what the dead held counts as spent.
+- a *start* may be used for ``VALID_S`` (or a tenth of the window, if that is shorter). It counts in the window as if it
+  was used at the end of this time, so a window of the ledger is a little longer than a window of the handler;
+- the lent part of a *budget* is not lent again until it is given back. The part of a dead worker counts as spent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from spec_envs.checks import integer_or_none, keep_numbers, positive
 from spec_envs.errors import InvalidConfiguration
 
-#: For how long a start that was lent may be used, at most.
+#: The longest time for which a start that was lent may be used.
 VALID_S = 0.5
 
 
@@ -28,13 +28,14 @@ class SharedLimit:
     """The limit of one handler for all workers of a cluster together, calls ahead of time included.
 
     Args:
-        max_inflight: Calls in flight at once; ``None``: any number.
-        max_calls: Calls begun within any ``per_s`` seconds; ``None``: any number.
-        per_s: Length of that window in seconds.
-        max_tokens: Tokens that all calls may use. A call is charged with what its handler declares that it uses at most
-            (``greatest_usage``) until it is done, so that the budget is kept; of a handler that declares nothing the
-            greatest usage seen is charged, and the calls in flight may pass the budget. Calls beyond it fail.
-        max_money: Money that all calls may cost, as for ``max_tokens``.
+        max_inflight: The greatest number of calls in flight at once; ``None``: any number.
+        max_calls: The greatest number of calls that begin within any ``per_s`` seconds; ``None``: any number.
+        per_s: The length of this window in seconds.
+        max_tokens: The greatest number of tokens that all calls may use. Until a call is done, it is charged with the
+            greatest usage that its handler declares (``greatest_usage``), so the budget is not exceeded. If the handler
+            declares nothing, the call is charged with the greatest usage seen, and the calls in flight may exceed the
+            budget. Calls beyond the budget fail.
+        max_money: The greatest amount of money that all calls may cost, as for ``max_tokens``.
 
     Raises:
         InvalidConfiguration: An argument is out of range, or nothing is limited.
@@ -75,7 +76,7 @@ class Amount:
         return Amount(self.tokens - other.tokens, self.money - other.money)
 
     def covers(self, other: Amount) -> bool:
-        """Whether there is at least as much of both as in ``other``, but for the rounding of sums."""
+        """Whether both are at least as much as in ``other``, ignoring the rounding of sums."""
         return all(
             mine >= theirs - 1e-9 * (1 + abs(theirs))
             for mine, theirs in ((self.tokens, other.tokens), (self.money, other.money))

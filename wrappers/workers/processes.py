@@ -26,6 +26,7 @@ class Processes(Crew):
         super().__init__(size)
         self._pool = pool
         self._under_way: dict[concurrent.futures.Future[bytes], tuple[int, int]] = {}
+        self._has_begun = False  # whether any episode has come back
 
     def begin(self, place: int, seed: int, guessers: bytes | None) -> None:
         """Have the episode of ``seed`` played."""
@@ -37,12 +38,18 @@ class Processes(Crew):
         future = min(done, key=lambda each: self._under_way[each])
         place, seed = self._under_way.pop(future)
         try:
-            return place, pickle.loads(future.result())
+            played = pickle.loads(future.result())
         except BrokenProcessPool as error:
             seeds = ", ".join(map(str, sorted([seed, *(each for _, each in self._under_way.values())])))
-            raise EpisodeFailed(
-                seed, f"a process died (killed, or out of memory) while it played one of the seeds {seeds}"
-            ) from error
+            why = f"a process died (killed, or out of memory) while it played one of the seeds {seeds}"
+            if not self._has_begun:
+                why += (
+                    '; if it could not begin: a script has to play under `if __name__ == "__main__":`, since each '
+                    "process imports the script"
+                )
+            raise EpisodeFailed(seed, why) from error
+        self._has_begun = True
+        return place, played
 
 
 @contextlib.contextmanager

@@ -35,9 +35,9 @@ def rollouts(
     max_steps: int | None = None,
     **options: Any,
 ) -> Generator[Rollout, None, None]:
-    """Play an episode for each seed, each with speculation, and yield them as they are done.
+    """Play one episode for each seed, with speculation, and yield each episode when it is done.
 
-    Episodes are played ahead of the loop that takes them, but never more than two for each worker; so ``seeds`` may be
+    Episodes are played ahead of the loop that takes them, but never more than two for each worker. So ``seeds`` may be
     endless. Closing the iterator, an error, and Ctrl-C end all workers.
 
     Args:
@@ -46,28 +46,29 @@ def rollouts(
             every episode.
         guessers: By handler name, as for ``SpeculativeWrapper``; empty for the plain loop.
         seeds: The seeds of ``reset``, one for each episode.
-        jobs: How many processes play. With 1 (default), this process does. Otherwise processes are spawned, and what
-            they are given is pickled: ``env_factory`` and ``policy`` are then functions or objects of a module.
-        ray: Play on a Ray cluster, with ``jobs`` workers (default: one for each CPU): the address of the cluster, or
-            ``True`` for the one that Ray finds, else a new one on this machine. When a worker or a node dies, its
-            episode is played again, up to three times. Needs the extra ``ray``.
-        shared_limits: With ``ray``: by handler name, ``"policy"`` included, what all workers together may ask of it.
+        jobs: The number of processes that play. With 1 (default), this process plays. Otherwise processes are spawned,
+            and their arguments are pickled, so ``env_factory`` and ``policy`` have to be functions or objects of a
+            module.
+        ray: Play on a Ray cluster, with ``jobs`` workers (default: one for each CPU). Give the address of the cluster,
+            or ``True`` for the cluster that Ray finds, or else a new cluster on this machine. When a worker or a node
+            dies, its episode is played again, up to three times. Needs the extra ``ray``.
+        shared_limits: With ``ray``: limits for all workers together, by handler name, ``"policy"`` included.
         in_order: Yield the episodes in the order of their seeds.
-        keep_errors: Yield an episode that fails with its ``error``, and go on; otherwise raise ``EpisodeFailed``.
-        learning: What guessers remember. ``"merged"``: they learn from all episodes, and each episode begins with what
-            they have learned so far; with several processes they are sent with each episode. ``"worker"``: each process
-            has copies, which learn from its own episodes. ``"episode"``: each episode begins with copies of
-            ``guessers`` as given, so that nothing depends on the other episodes.
-        max_steps: The greatest number of steps of an episode; ``None``: until it ends.
+        keep_errors: Yield a failed episode with its ``error``, and go on; otherwise raise ``EpisodeFailed``.
+        learning: What guessers remember. ``"merged"``: guessers learn from all episodes, and each episode begins with
+            everything learned so far; with several processes, the guessers are sent with each episode. ``"worker"``:
+            each process has copies of the guessers, which learn from its own episodes. ``"episode"``: each episode
+            begins with copies of ``guessers`` as given, so that it does not depend on other episodes.
+        max_steps: The greatest number of steps of an episode; ``None``: until the episode ends.
         **options: For ``SpeculativeWrapper``: ``k``, ``limits``, ``runtime``, …. Give ``runtime`` by its name, or as a
             callable that makes a runtime, since every episode needs a new one.
 
     Yields:
-        The episodes. Actions, observations, rewards, flags and infos (less ``info["speculation"]``) do not depend on
-        ``jobs``; with ``learning="episode"`` and in simulation, nothing does.
+        The episodes. Actions, observations, rewards, flags and infos (without ``info["speculation"]``) do not depend on
+        ``jobs``. With ``learning="episode"`` and in simulation, the statistics do not depend on ``jobs`` either.
 
     Raises:
-        EpisodeFailed: An episode failed; it tells the seed, and the error is its ``__cause__``.
+        EpisodeFailed: An episode failed. The message has the seed, and the error is the ``__cause__``.
         InvalidConfiguration: An argument is wrong, or cannot be pickled for other processes.
     """
     check_env_factory(env_factory)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from spec_envs.wrappers.speculation.timing.control import Control
 
 
-def sentence_of(control: Control | None, saved: float, *, has_guard: bool, has_calls: bool) -> str:
+def sentence_of(control: Control | None, saved: float, *, has_guard: bool, has_calls: bool, is_ahead: bool) -> str:
     """Whether the episode was faster or slower than the plain loop, in words.
 
     Args:
@@ -13,11 +13,14 @@ def sentence_of(control: Control | None, saved: float, *, has_guard: bool, has_c
         saved: The time saved, compared with the calls' own durations.
         has_guard: Whether there is a guard, so that there are control cycles.
         has_calls: Whether the episode has made any call.
+        is_ahead: Whether anything was guessed, prefetched or shared.
     """
     if not has_calls:
         return "no calls yet, so there is nothing to compare with"
+    if control is None and not has_guard and not is_ahead:
+        return "as the plain loop: nothing was predicted, and nothing made ahead of time"
     if control is not None and not control.ahead_cycles:
-        return f"as the plain loop, without any speculative step of {control.cycles}"
+        return f"as the plain loop: of {control.cycles} steps none was speculative, as no gain was seen yet"
     if control is not None and not control.is_noisy:
         where = f"{control.control_cycles} control and {control.ahead_cycles} speculative steps of {control.cycles}"
         if control.low <= 0 <= control.high:

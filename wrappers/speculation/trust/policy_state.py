@@ -5,9 +5,7 @@ the policy knows whether they do, so a warning tells the author.
 """
 
 import functools
-import logging
 import types
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,8 +14,7 @@ from spec_envs.functions import contents_of
 from spec_envs.wrappers.handlers import DecoratedHandler
 from spec_envs.wrappers.speculation.trust.digests import Digest, differs
 from spec_envs.wrappers.speculation.trust.records import is_only_recorded
-
-_log = logging.getLogger(__name__)
+from spec_envs.wrappers.speculation.warned import tell_user
 
 #: After how many decisions to look at a policy.
 LOOK_AFTER = frozenset({1, 2, 4, 8, 16, 32, 64})
@@ -49,16 +46,12 @@ class PolicyState:
             return
         self._before = {}
         named = getattr(self._holder, "__qualname__", type(self._holder).__name__)
-        message = (
+        tell_user(
             f"the policy {named} changes {changed!r} when it is called, and has no fork(): calls that are made ahead "
             f"of time, on guesses, change {changed!r} as well. If the policy's actions depend on {changed!r}, they may "
             f"differ from those without speculation: give the policy fork(), which returns a copy, or have it decide "
             f"by the observation alone. Otherwise, ignore this warning"
         )
-        try:
-            warnings.warn(message, RuntimeWarning, stacklevel=4)
-        except RuntimeWarning:  # where warnings are errors, too, the episode goes on
-            _log.warning(message)
 
 
 def _holder(policy: Any) -> tuple[Any, str]:

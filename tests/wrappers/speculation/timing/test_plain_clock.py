@@ -108,14 +108,21 @@ def control(saved: float, half: float, *, waits: bool = False) -> Control:
     ("statistics", "told"),
     [
         (
-            Statistics(inside_s=2.5, sequential_s=10.0),
+            Statistics(inside_s=2.5, sequential_s=10.0, windows=1),
             "2.5 s: 75.0% saved against the calls' own durations; no control",
         ),
         (
-            Statistics(inside_s=12.0, sequential_s=10.0),
+            Statistics(inside_s=12.0, sequential_s=10.0, windows=1),
             "12 s: slower than plain by 20.0%, against the calls' own durations; no",
         ),
-        (Statistics(inside_s=72.0, sequential_s=10.0), "72 s: 7.2 times as long as plainly, against the calls' own"),
+        (
+            Statistics(inside_s=72.0, sequential_s=10.0, windows=1),
+            "72 s: 7.2 times as long as plainly, against the calls' own",
+        ),
+        (
+            Statistics(inside_s=10.0, sequential_s=10.0),
+            "as the plain loop: nothing was predicted, and nothing made",
+        ),
         (
             Statistics(inside_s=437.5, sequential_s=10.0, guard="ahead"),
             "too few control or speculative steps to tell; 43.8 times as long as plainly",
@@ -138,7 +145,7 @@ def control(saved: float, half: float, *, waits: bool = False) -> Control:
         ),
         (
             Statistics(inside_s=3.0, sequential_s=2.9, control=dataclasses.replace(control(0.0, 0.0), ahead_cycles=0)),
-            "as the plain loop, without any speculative step of 100",
+            "as the plain loop: of 100 steps none was speculative, as no gain was seen yet",
         ),
         (Statistics(inside_s=0.02, environment_s=0.004, guard="warming"), "0.02 s: no calls yet"),
         (Statistics(inside_s=0.02, environment_s=0.004), "0.02 s: no calls yet"),
