@@ -25,8 +25,8 @@ class ChessSettings(ScaledSettings):
     guesses: Guesses = setting(
         "stockfish",
         "Who guesses: the recorded guesser (recorded), Stockfish, the built-in engine, both engines (union), or a "
-        "model of the moves that language models play (move-model). On the virtual clock a guess takes 1 ms (stockfish), "
-        "5 ms (builtin) or 20 ms (move-model).",
+        "model of the moves that language models play (move-model). On the virtual clock a guess takes 1 ms "
+        "(stockfish), 5 ms (builtin) or 20 ms (move-model).",
     )
     fit: Fit = setting(
         "shipped",
