@@ -31,7 +31,7 @@ class ResultGuesser:
 
     def __init__(self, *, capacity: int = 10_000, copy: Callable[[Any], Any] | None = None) -> None:
         self._copy = copy
-        self._seen: Recent[Any] = Recent(capacity)
+        self._seen: Recent[tuple[Any]] = Recent(capacity)
         self._comes_again: Recent[RankCalibration] = Recent(_TOOLS)
         self._copy_is_right = RankCalibration(prior=(_COPIED,), strength=_STRENGTH)
 
@@ -40,7 +40,7 @@ class ResultGuesser:
         if call.effect is not Effect.READ:
             return []
         known, calibration = self._known(call)
-        return [] if known is None else [Guess(known, calibration.probability(0))][:k]
+        return [] if known is None else [Guess(known[0], calibration.probability(0))][:k]
 
     def observe(self, call: Call, response: Any) -> None:
         """Remember the result of a ``READ``, and learn whether it was known."""
@@ -48,18 +48,20 @@ class ResultGuesser:
             return
         known, calibration = self._known(call)
         if known is not None:
-            calibration.observe(0 if same(known, response) else None, 1)
+            calibration.observe(0 if same(known[0], response) else None, 1)
         for key in self._keys(call, response):
-            self._seen.put(key, response)
+            self._seen.put(key, (response,))
 
     def _keys(self, call: Call, response: Any) -> Iterable[Hashable]:
         """The keys of the calls that would have the same response."""
         return (call.key,)
 
-    def _known(self, call: Call) -> tuple[Any, RankCalibration]:
+    def _known(self, call: Call) -> tuple[tuple[Any] | None, RankCalibration]:
+        """The result that is known, which may be ``None``, in a tuple; ``None`` if none is known."""
         seen = self._seen.get(call.key)
         if seen is None and self._copy is not None:
-            return self._copy(call.query), self._copy_is_right
+            copied = self._copy(call.query)
+            return None if copied is None else (copied,), self._copy_is_right
         tool = call.handler, str(getattr(call.query, "name", ""))
         return seen, self._comes_again.get_or_make(tool, _new_calibration)
 

@@ -121,7 +121,7 @@ def chess(plies: int | None, **settings: Any) -> None:
 )
 @options_of(_Play)
 def play_shop(task: str, **settings: Any) -> None:
-    """Be a customer of the shop; the agent is a scripted clerk that takes its time."""
+    """Play a customer of the shop; the agent is scripted, and takes its time."""
     from spec_envs.benchmarks.play import play_retail
 
     play_retail(task, **settings)
@@ -220,7 +220,7 @@ def replay(data: str, tasks: str | None, json_file: Path) -> None:
 def certify_retail(seeds: int, learn: int, data: str, tasks: str | None) -> None:
     """Compare episodes with and without speculation; exit code 1 if they differ.
 
-    The generated shop is served by a scripted clerk; for the tasks of a benchmark, the agent takes their gold actions.
+    In the embedded shop the agent is scripted; in the tasks of a benchmark, the agent takes the gold actions.
     """
     from spec_envs.benchmarks import checks
 
@@ -254,7 +254,7 @@ def restore(journal: Path | None) -> None:
 @tuning.command("certify")
 @click.option("--seeds", type=click.IntRange(min=1), default=100, show_default=True, help="Episodes to compare.")
 def certify_tuning(seeds: int) -> None:
-    """Compare the plain with the speculative loop on the simulator, step by step; exit code 1 if they differ."""
+    """Compare simulated episodes with and without speculation, step by step; exit code 1 if they differ."""
     from spec_envs.benchmarks import checks
     from spec_envs.tuning.models import Surface
     from spec_envs.tuning.round_robin import RoundRobin
@@ -279,9 +279,9 @@ def plan(traces: tuple[Path, ...], json_file: Path | None, **settings: Any) -> N
 @main.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path), metavar="FILE...")
 @click.option("--out", type=options.OutputFile(), help="Page to write (-: stdout).  [default: trace.html]")
-@click.option("--follow", is_flag=True, help="Show a running program live; FILE is what its `Trace.stream` writes.")
+@click.option("--follow", is_flag=True, help="Show a running program live; FILE is written by its `Trace.stream`.")
 def trace(files: tuple[Path, ...], out: Path | None, follow: bool) -> None:
-    """Make a page of traces that opens from disk: timelines of what was called when, why, and what came of it.
+    """Make a page of traces that opens from disk: timelines that show each call, its reason and its outcome.
 
     Each FILE was written by `Trace.to_jsonl`.
     """
@@ -350,9 +350,9 @@ def run_all(**given: Any) -> None:
 @click.option("--everything", is_flag=True, help="Show all figures, and not only those that changed.")
 @options.json_file
 def compare(first: Path, second: Path, everything: bool, json_file: Path | None) -> None:
-    """Set two results of bench all side by side, and say what changed beyond the intervals.
+    """Compare two results of bench all, and show the figures that changed by more than their intervals.
 
-    FIRST and SECOND are folders that bench all was given as --out, or results.json in them.
+    FIRST and SECOND are output folders of bench all (--out), or the files results.json in these folders.
     """
     from spec_envs.benchmarks.all.compare import run, show
     from spec_envs.benchmarks.reports import publish

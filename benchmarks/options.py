@@ -121,7 +121,7 @@ def _rule(bounds: Mapping[str, Any], choices: Sequence[Any], value: Any) -> tupl
 
 def max_inflight(default: int | None, default_text: str | None = None) -> Any:
     """How many speculative calls may be in flight at once."""
-    return setting(default, "Speculative calls in flight at once.", ge=0, default_text=default_text)
+    return setting(default, "How many speculative calls may be in flight at once.", ge=0, default_text=default_text)
 
 
 def seed(help: str = "Seed of everything that is drawn at random.") -> Any:
@@ -132,12 +132,12 @@ def seed(help: str = "Seed of everything that is drawn at random.") -> Any:
 def jobs(default: int | None = None, default_text: str = "1") -> Any:
     """The number of processes that run episodes."""
     text = f"{default_text}; with --ray one for each CPU"
-    return setting(default, "Processes that run episodes side by side.", ge=1, default_text=text)
+    return setting(default, "How many processes run episodes at the same time.", ge=1, default_text=text)
 
 
 def speed(default: float) -> Any:
     """How fast the wall clock runs."""
-    return setting(default, "With --clock wall: seconds of the experiment in one real second.", gt=0)
+    return setting(default, "With --clock wall: how many seconds of the experiment pass in one real second.", gt=0)
 
 
 def check_learning(learning: int, tasks: int) -> None:
@@ -155,8 +155,8 @@ class SpreadSettings(Settings):
     jobs: int | None = jobs()
     ray: str | None = setting(
         None,
-        f"The same on a Ray cluster (extra ray). ADDRESS: ray://HOST:PORT or HOST:PORT; {ANY_CLUSTER}, or none: the "
-        f"cluster that Ray finds, else a new one on this machine.",
+        f"Run the episodes on a Ray cluster (needs the extra ray). ADDRESS: ray://HOST:PORT or HOST:PORT. With "
+        f"{ANY_CLUSTER!r}, or without ADDRESS: the cluster that Ray finds, or else a new cluster on this machine.",
         default_text="processes of this machine",
         bare=ANY_CLUSTER,
     )
@@ -178,7 +178,7 @@ class SpreadSettings(Settings):
 class SpeculationSettings(Settings):
     """Base of the settings of every command with a ``SpeculativeWrapper``: the options that all of them have."""
 
-    k: int = setting(3, "Guesses for one call.", ge=1)
+    k: int = setting(3, "How many guesses are requested for each call.", ge=1)
     max_inflight: int | None = max_inflight(4)
 
     @property
@@ -196,8 +196,8 @@ def selectivity(default: float) -> Any:
     """How sure speculation has to be."""
     return setting(
         default,
-        "How sure speculation has to be: the least odds of a call, times the share of the call that fits in before "
-        "its response is needed. 0: start everything.",
+        "How sure speculation has to be: a call starts ahead of time if the odds that it is needed, times the share of "
+        "the call that fits in before its response is needed, are at least this. 0: start everything.",
         ge=0,
     )
 
@@ -209,20 +209,21 @@ class DialSettings(Settings):
     selectivity: float = selectivity(0.1)
     money_per_s: float | None = setting(
         None,
-        "In place of --selectivity: what a second of waiting is worth, in dollars; recorded tokens cost as much as "
-        "those of gpt-5. 0: only certain calls start.",
+        "In place of --selectivity: what a second of waiting is worth, in dollars. Recorded tokens are priced like "
+        "those of gpt-5. 0: only calls that are certain to be needed start ahead of time.",
         ge=0,
         default_text="--selectivity",
     )
     token_ratio: float | None = setting(
         None,
-        "In place of --selectivity: the wanted tokens, relative to no speculation, cancelled calls charged in full.",
+        "In place of --selectivity: the wanted number of tokens, relative to the number without speculation; cancelled "
+        "calls are charged in full.",
         ge=1,
         default_text="--selectivity",
     )
     give_up_below: float = setting(
         0.0,
-        "Discard a started branch, finished calls included, when its guesser lowers its probability below this.",
+        "Discard a started branch, with its finished calls, when its guesser lowers its probability below this value.",
         ge=0,
         le=1,
     )
@@ -407,12 +408,12 @@ with_sweep = click.option(
     "--sweep",
     "swept",
     is_flag=True,
-    help="Run at one selectivity after the other, and show what is saved at which cost; in JSON: sweep.",
+    help="Run at several selectivities, one after the other, and show the saving and the cost of each (JSON: sweep).",
 )
 #: The option ``--json`` of every experiment.
 json_file = click.option(
     "--json",
     "json_file",
     type=OutputFile(),
-    help="Write the results to this file as JSON, and print no table (-: standard output).",
+    help="Write the results as JSON to this file (-: standard output), and print no table.",
 )

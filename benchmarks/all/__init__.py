@@ -13,10 +13,10 @@ from spec_envs.benchmarks.processes import Workers
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AllSettings(SpreadSettings):
-    """Run chess, retail, search, tuning and tools with speculation and without, and write a report.
+    """Run chess, retail, search, tuning and tools with and without speculation, and write a report.
 
-    Writes results.json, and report.html, which opens from disk. Parts that need recordings, Stockfish, Chromium or
-    sysbench are left out if these are missing, and the report says how to get them.
+    Writes results.json, and report.html, a page that opens from disk. If recordings, Stockfish, Chromium or sysbench
+    are missing, the parts that need them are left out, and the report says how to get them.
     """
 
     out: Path = setting(

@@ -20,13 +20,13 @@ _MAX_NODES = 100_000
 class ChessSettings(ScaledSettings):
     """Replay recorded games with speculation, and compare with the time that they took."""
 
-    plies: int = setting(30, "Half moves of each game, from its start.", ge=1)
+    plies: int = setting(30, "How many half moves of each game are replayed, from its start.", ge=1)
     # A union with the record would keep an engine's guesses waiting, since a union is as slow as its slowest member.
     guesses: Guesses = setting(
         "stockfish",
-        "Who guesses: the record, Stockfish, the built-in engine, both engines in union, or a model of the moves that "
-        "language models play. On the virtual clock a guess of Stockfish is charged 1 ms, one of the built-in engine "
-        "5 ms, and one of the model 20 ms.",
+        "Who guesses: the recorded guesser (recorded), Stockfish, the built-in engine, both engines (union), or a "
+        "model of the moves that language models play (move-model). On the virtual clock a guess takes 1 ms "
+        "(stockfish), 5 ms (builtin) or 20 ms (move-model).",
     )
     fit: Fit = setting(
         "shipped",
@@ -39,8 +39,8 @@ class ChessSettings(ScaledSettings):
     )
     rules: Rules = setting(
         "tree",
-        "tree: calls that were started ahead are guessed too. paper: they are not, and the depth is 1 (arXiv "
-        "2510.04371, Algorithm 1).",
+        "tree: the responses to calls that were started ahead of time are guessed, too. paper: they are not, so the "
+        "depth is 1 (arXiv 2510.04371, Algorithm 1).",
     )
     speed: float = options.speed(2000.0)
     min_probability: float = setting(

@@ -20,6 +20,6 @@ class GuessSettings(SpreadSettings):
     train: Path | None = setting(
         None, "Learn from this file.", type=options.FILE, default_text="the other tasks of --trajectories"
     )
-    guesser: Literal["pattern"] = setting("pattern", "Who guesses.")
+    guesser: Literal["pattern"] = setting("pattern", "The guesser that is measured.")
     folds: int = setting(5, "Without --train: divide the tasks into this many parts; learn from all others.", ge=2)
     seed: int = options.seed("Seed of the guesser.")

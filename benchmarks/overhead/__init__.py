@@ -18,7 +18,7 @@ from spec_envs.guesses import Guess
 class OverheadSettings(Settings):
     """Measure what speculation itself costs: forks, steps, windows, tool calls and replays (some minutes).
 
-    Where tau-bench, PettingZoo and SuperSuit are installed, their environments are measured side by side.
+    Where tau-bench, PettingZoo and SuperSuit are installed, their environments are measured as well, for comparison.
     """
 
 

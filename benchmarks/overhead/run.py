@@ -169,7 +169,7 @@ def _steps() -> Iterator[Measured]:
         _Case("smallest env", lambda: FakeEnv(length=_PLIES // 2), pure_response, "world", pure_response),
         _Case("chess", _chess_env, _recorded, "opponent", _recorded),
     ):
-        yield from _step_figures("step", case, {"threads": 1.0, "asyncio": 1.0, "simulation": 0.3})
+        yield from _step_figures("step", case, {"threads": 1.0, "asyncio": 1.0, "simulation": 0.2})
 
 
 def _windows() -> Iterator[Measured]:

@@ -18,12 +18,12 @@ _READS_S = 24 * 3600.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RetailSettings(ScaledSettings):
-    """Serve customers with speculation: how much less they wait, and how much could be predicted."""
+    """Serve customers with speculation, and measure how much less they wait and how many calls were predicted."""
 
     tasks: Tasks = setting(
         "embedded",
         "embedded: the embedded shop, with a scripted agent and customer. tau-bench, tau3: the tasks of tau-bench or "
-        "of τ³-bench; the agent takes their gold actions, and the customer says all of the instruction at once.",
+        "of τ³-bench; the agent takes their gold actions, and the customer says the whole instruction at once.",
     )
     data: Path | None = setting(None, "The folder with the data of tau-bench or τ³-bench.", type=options.FOLDER)
     task_file: Path | None = setting(
@@ -44,9 +44,9 @@ class RetailSettings(ScaledSettings):
     learn: int | None = setting(None, "Learn from at most this many tasks.", ge=1, default_text="all")
     guesses: Guesses = setting(
         "union",
-        "pattern: PatternGuesser guesses the agent's calls, and prefetches. user-model: ReplyGuesser guesses the "
-        "customer's messages. union: both. llm: a chat model guesses both. On the virtual clock a guess is charged "
-        "5 ms (pattern), 1 ms (user-model), or --guess-seconds (llm).",
+        "Who guesses. pattern: PatternGuesser guesses the agent's calls, and prefetches reads. user-model: "
+        "ReplyGuesser guesses the customer's messages. union: both. llm: a chat model guesses calls and messages. "
+        "On the virtual clock a guess takes 5 ms (pattern), 1 ms (user-model), or --guess-seconds (llm).",
     )
     model: str | None = setting(None, "With --guesses llm: name of the chat model.")
     base_url: str | None = setting(

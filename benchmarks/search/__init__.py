@@ -21,27 +21,27 @@ class SearchSettings(ScaledSettings):
     """Run episodes of web search with speculation, and compare with the time that they take without it."""
 
     episodes: str = setting(
-        "embedded", "Recorded episodes, or 'embedded': the scripted agent on the questions of the embedded wiki."
+        "embedded", "A file of recorded episodes, or 'embedded': the scripted agent answers the embedded questions."
     )
     split: Literal["train", "dev", "test"] = setting("test", "With --episodes embedded: split of the questions.")
 
     guesses: Guesses = setting(
         "free",
-        "Who guesses: the record, the free guessers (SearchGuesser and PageGuesser), or both in union. On the virtual "
-        "clock a free guess is charged 5 ms.",
+        "Who guesses: the recorded guesser (recorded), the guessers without tokens, SearchGuesser and PageGuesser "
+        "(free), or both (union). On the virtual clock a free guess takes 5 ms.",
     )
     max_inflight: int | None = options.max_inflight(8)
     agent_seconds: float = setting(
-        8.0, "Median of the agent's thinking time, which is lognormal; it is not recorded.", gt=0
+        8.0, "Median of the agent's thinking times, which are lognormal; the records do not tell them.", gt=0
     )
 
     page_seconds: float = setting(
-        PAGE_S, "Median time of a page. Recorded times are kept by default, and stretched otherwise.", gt=0
+        PAGE_S, "Median time of a page. Another value than the default stretches the recorded times.", gt=0
     )
     pages: Pages = setting(
         "seen",
-        "With free guesses, what a page is guessed to hold: nothing, what was seen in earlier episodes, or what a copy "
-        "of the site holds.",
+        "With free guesses, how pages are guessed: not at all (none), as they were seen in earlier episodes (seen), or "
+        "as they are in a copy of the site (copy).",
     )
 
     @property

@@ -15,12 +15,12 @@ class SearchWebSettings(BenchSettings):
     backend: Literal["http", "browser"] = setting(
         "browser", "How pages are loaded; browser needs Chromium and its driver."
     )
-    episodes: int = setting(8, "Questions to answer on the wall clock; with 0, only certify runs.", ge=0)
+    episodes: int = setting(8, "How many questions are answered on the wall clock; with 0, only certify runs.", ge=0)
     agent_seconds: float = setting(1.0, "How long the agent thinks about an action.", ge=0)
     page_seconds: float = setting(0.3, "How long the site takes for a page.", ge=0)
     max_inflight: int | None = options.max_inflight(8)
-    browsers: int = setting(3, "Browsers at once.", ge=1)
-    seeds: int = setting(5, "Episodes that certify compares.", ge=1)
+    browsers: int = setting(3, "How many browsers may run at once.", ge=1)
+    seeds: int = setting(5, "How many episodes certify compares.", ge=1)
 
     @property
     def limits(self) -> Limits:

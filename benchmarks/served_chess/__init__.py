@@ -11,7 +11,7 @@ from spec_envs.benchmarks.options import BenchSettings, setting
 class ServedChessSettings(BenchSettings):
     """Play chess against a model server over HTTP, with and without speculation side by side (about a minute)."""
 
-    plies: int = setting(30, "Half moves, after an opening drawn by the seed.", ge=1)
+    plies: int = setting(30, "How many half moves are played, after an opening that the seed draws.", ge=1)
     seconds: float = setting(2.0, "Median time of an answer, in seconds.", ge=0.01)
     tokens_per_s: float = setting(100.0, "How many tokens the model writes in a second; most are reasoning.", ge=1)
     spread: float = setting(0.3, "Sigma of the lognormal distributions of times and rates.", ge=0)

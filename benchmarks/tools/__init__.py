@@ -11,14 +11,15 @@ from spec_envs.wrappers.tools import ToolLimits
 class ToolsSettings(Settings):
     """Let agents of the OpenAI Agents SDK call tools, with and without speculation (two and a half minutes)."""
 
-    tasks: int = setting(20, "Tasks of each agent, one after the other.", ge=1)
-    learning: int = setting(10, "How many of the tasks, from the first one on, are learned from and not counted.", ge=0)
+    tasks: int = setting(20, "How many tasks each agent does, one after the other.", ge=1)
+    learning: int = setting(10, "How many of the first tasks serve only for learning, and are not counted.", ge=0)
     model_s: float = setting(1.0, "How long the model takes for each answer, in seconds.", ge=0)
     tool_s: float = setting(0.3, "How long a tool takes, in seconds.", ge=0)
     max_inflight: int = options.max_inflight(4)
     selectivity: float = setting(
         1 / 9,
-        "How sure a call ahead has to be: its least odds. 0: call everything that is guessed.",
+        "How sure speculation has to be: the least odds of a call that is made ahead of time. 0: make every guessed "
+        "call.",
         ge=0,
         default_text="1/9",
     )

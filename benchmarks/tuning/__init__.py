@@ -40,21 +40,21 @@ class TuningSettings(ClockSettings):
         "tuner will choose, and guesses it for half of the calls.",
     )
     max_inflight: int | None = options.max_inflight(8)
-    windows: int = setting(20, "Windows of an episode, the one of the starting setting included.", ge=2)
-    window_s: float = setting(1.0, "Seconds of a window.", gt=0)
+    windows: int = setting(20, "How many windows an episode has, including that of the starting setting.", ge=2)
+    window_s: float = setting(1.0, "Length of a window, in seconds.", gt=0)
     service_ms: float = setting(9.5, "CPU time of an event of the workload, in ms.", gt=0)
-    tasks: int = setting(4, "Tasks of the workload on each core.", ge=1)
+    tasks: int = setting(4, "How many tasks of the workload run on each core.", ge=1)
     start: float = setting(32.0, "The slice at the start, in ms.", gt=0)
     knobs: int = setting(
         1,
-        "With --backend simulated: 2 to 6 replace the scheduler by a made-up machine with this many knobs, another one "
-        "for each seed.",
+        "With --backend simulated: a number from 2 to 6 replaces the scheduler by a made-up machine with this many "
+        "knobs; each seed has a machine of its own.",
         ge=1,
         le=6,
     )
-    seeds: int = setting(20, "Episodes, one for each seed.", ge=1)
-    beside: Mode | None = setting(None, "Another mode, whose episodes take turns with those of --mode.")
-    plot: Path | None = setting(None, "Draw the curves with intervals into this file.", type=options.OutputFile())
+    seeds: int = setting(20, "How many episodes are run in each mode, one for each seed.", ge=1)
+    beside: Mode | None = setting(None, "A second mode, whose episodes take turns with those of --mode.")
+    plot: Path | None = setting(None, "Draw the curves, with intervals, into this file.", type=options.OutputFile())
 
     def check(self) -> None:
         """Check that backend, clock, knobs and actor go together."""

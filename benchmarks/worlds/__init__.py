@@ -7,9 +7,9 @@ from spec_envs.benchmarks.options import Settings, setting
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WorldsSettings(Settings):
-    """Generate worlds, and measure the seconds of the processor and the memory that each needs (a minute or two).
+    """Generate worlds, and measure the processor time and the memory that each needs (a minute or two).
 
-    Each world is generated in a process of its own, once at size 1 and once at the size that is given.
+    Each world is generated in a process of its own, once at size 1 and once at --size.
     """
 
-    size: int = setting(100, "How large the large worlds are, relative to the embedded ones.", ge=1, le=100)
+    size: int = setting(100, "The size of the large worlds, as a multiple of the embedded worlds.", ge=1, le=100)

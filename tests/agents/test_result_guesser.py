@@ -39,6 +39,12 @@ def test_guesses_what_an_equal_read_returned_last():
     assert responses(pickle.loads(pickle.dumps(guesser)), read("price", 1)) == [11]
 
 
+def test_a_read_that_returned_nothing_may_return_nothing_again():
+    guesser = ResultGuesser(copy=lambda query: 1)
+    guesser.observe(read("find"), None)
+    assert responses(guesser, read("find")) == [None]
+
+
 @pytest.mark.parametrize("effect", [Effect.SAMPLE, Effect.WRITE])
 def test_only_reads_come_again(effect):
     guesser = ResultGuesser(copy=lambda query: 1)

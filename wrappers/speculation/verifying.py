@@ -78,7 +78,8 @@ class Verifying:
             return None
         real, on_a_fork = did.beside(predicted)
         return (
-            f"a {method} {real} where a fork of it, with the same responses, {on_a_fork}; either its fork() "
-            f"leaves something out, or what it does depends on something outside of it (a handler that changes it, a "
-            f"thread, a clock, a file), or it was changed between two steps where that is not seen"
+            f"a {method} {real} where a fork of it, with the same responses, {on_a_fork}. Either the fork() of the "
+            f"environment leaves something out; or the {method} depends on something outside of the environment (a "
+            f"handler that changes it, a thread, a clock, a file); or your program has changed the environment between "
+            f"two steps, in a way that is not seen"
         )

@@ -172,7 +172,7 @@ def _fail():
 def test_a_node_that_is_killed_costs_its_episodes_a_retry_and_no_limit_is_passed(cluster, doors):
     limits = {"world": SharedLimit(max_inflight=3)}
     playing = play(functools.partial(make, doors.port, 0.1), itertools.count(), jobs=4, shared_limits=limits)
-    found = {}
+    found: dict[int, Any] = {}
     with second_node(cluster) as node, contextlib.closing(playing):
         for episode in playing:
             assert len(episode.steps) == 6 and episode.seed not in found

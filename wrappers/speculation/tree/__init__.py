@@ -47,7 +47,7 @@ from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import DONE, FAILED, RUNNING, Node, Process, Run
 from spec_envs.wrappers.speculation.tree.places import Places
 from spec_envs.wrappers.speculation.tree.predicting import Predicting
-from spec_envs.wrappers.speculation.tree.queue import Queue
+from spec_envs.wrappers.speculation.tree.queue import Queue, share_of
 from spec_envs.wrappers.speculation.tree.runs import Runs
 
 _INF = math.inf
@@ -404,7 +404,7 @@ class SpeculationTree:
         return (
             self._limits.reach(node.level - root.level, probability)
             and not _waits_for_write(node)
-            and self._dial.is_worth_calling(node, probability, root)
+            and self._dial.is_worth_calling(node.call.handler, probability, share_of(node), root)
             and self._places.has_budget(node.call)
         )
 

@@ -26,7 +26,6 @@ from spec_envs.wrappers.estimates import CallEstimate, Estimates, GuesserEstimat
 from spec_envs.wrappers.speculation.tree.controller import Controller
 from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run
-from spec_envs.wrappers.speculation.tree.queue import share_of
 
 #: A path of this probability is certain. (Probabilities come from sums of logarithms, which are rounded.)
 _CERTAIN = 1 - 1e-9
@@ -55,20 +54,21 @@ class Dial:
         """Whether trying a guesser again, which may have become quicker or cheaper, can be worth anything."""
         return self._money_per_s != 0
 
-    def is_worth_calling(self, node: Node, probability: float, root: Node) -> bool:
-        """Whether the call of ``node`` may start, on a path of ``probability``."""
-        if probability >= _CERTAIN or node.call is None:
+    def is_worth_calling(self, handler: str, probability: float, share: float, root: Node) -> bool:
+        """Whether a call of ``handler`` may start, on a path of ``probability`` and with the share ``share``."""
+        if probability >= _CERTAIN:
             return True
-        calls = self._calls.get(node.call.handler)
-        return probability * share_of(node) >= self._needed(calls, calls, root) * (1 - probability)
+        calls = self._calls.get(handler)
+        return probability * share >= self._needed(calls, calls, root) * (1 - probability)
 
-    def is_worth_guessing(self, node: Node, handler: str, guesser: GuesserEstimate, root: Node) -> bool:
-        """Whether the response to the call of ``node``, made by ``handler``, may be guessed."""
+    def is_worth_guessing(
+        self, handler: str, guesser: GuesserEstimate, probability: float, share: float, root: Node
+    ) -> bool:
+        """Whether the response to a call of ``handler`` may be guessed; the path and ``share`` are the next call's."""
         if guesser.tokens.mean(0.0) == guesser.money.mean(0.0) == 0:
             return self.may_probe
         needed = self._needed(guesser, self._calls.get(handler), root)
-        share = share_of(node, behind=1)  # of the next call
-        return node.probability_from(root) * guesser.usual_gain * share >= needed
+        return probability * guesser.usual_gain * share >= needed
 
     # -- what the controller is told -----------------------------------------------------------------------------
 

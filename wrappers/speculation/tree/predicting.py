@@ -25,7 +25,7 @@ from spec_envs.wrappers.speculation.tree.commands import Command, Predict, StopP
 from spec_envs.wrappers.speculation.tree.dial import Dial
 from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import Node
-from spec_envs.wrappers.speculation.tree.queue import rank
+from spec_envs.wrappers.speculation.tree.queue import rank, share_of
 
 #: A guesser is used while a guess is expected to come with at least this share of the call's time left.
 _LEAST_TIME_LEFT = 0.1
@@ -119,7 +119,8 @@ class Predicting:
         assert node.call is not None
         handler = node.call.handler
         guesser, may_spend = self._guessers[handler], True
-        worth = self._dial.is_worth_guessing(node, handler, guesser, root)
+        probability, share = node.probability_from(root), share_of(node, behind=1)
+        worth = self._dial.is_worth_guessing(handler, guesser, probability, share, root)
         in_time = self._is_in_time(node, handler, guesser)
         probe = not (worth and in_time)
         if probe:
