@@ -81,4 +81,4 @@ def test_a_wrapper_that_has_not_run_ahead_yet_has_no_tree_and_no_threads() -> No
     envs = [FakeEnv({"world": world}) for _ in range(50)]
     before = objects()
     wrappers = [AsyncSpeculativeWrapper(env, world, guessers=PERFECT) for env in envs]
-    assert (objects() - before) / len(wrappers) < 80  # with a tree and threads, there are more than 130
+    assert (objects() - before) / len(wrappers) < 100  # with a tree and threads, there are more than 130
